@@ -1,1 +1,21 @@
-//! x
+//! Accolade: badges for Open edX, from its events.
+//!
+//! The rooms, from the bottom up; imports point down only (`tests/it/layering.rs` holds it):
+//!
+//! | layer | rooms |
+//! | --- | --- |
+//! | 5 | `main`, [`cli`], [`app`] |
+//! | 4 | [`config`] |
+//! | 3 | [`http`], [`ingest`], [`issue`], [`publish`], [`backfill`] |
+//! | 2 | [`store`], [`backend`], [`kafka`] |
+//! | 1 | [`wire`] |
+//! | 0 | [`domain`], [`clock`], [`retry`], [`telemetry`] |
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod domain;
+pub mod retry;
+pub mod store;
+pub mod telemetry;
+pub mod wire;

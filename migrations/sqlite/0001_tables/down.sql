@@ -1,0 +1,13 @@
+DROP TABLE token_cache;
+DROP TABLE consumer_resume;
+DROP TABLE consumer_position;
+DROP TABLE dead_letter;
+DROP TABLE outbox;
+DROP TABLE assertion;
+DROP TABLE award;
+DROP TABLE completion_image;
+DROP TABLE event_badges_configuration;
+DROP TABLE badge_class;
+DROP TABLE learner_course;
+DROP TABLE learner;
+DROP TABLE course;

@@ -1,0 +1,11 @@
+//! What a badge is and who earns it: pure, without I/O, clock or database.
+
+pub mod award;
+pub mod badge_class;
+pub mod course_key;
+pub mod evaluate;
+pub mod event;
+pub mod facts;
+
+pub use course_key::CourseKey;
+pub use event::{Event, EventBody, LearnerId};
