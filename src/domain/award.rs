@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{badge_class::{BadgeClassId, BadgeClassKey}, event::LearnerId};
+use super::{
+    badge_class::{BadgeClassId, BadgeClassKey},
+    event::LearnerId,
+};
 
 /// Names awards and outgoing events, so that the same decision has the same ids wherever it is taken again.
 const NAMESPACE: Uuid = Uuid::from_u128(0x3d1f_6f0c_54a0_4c57_9a44_f7b9_6e0d_2c11);
@@ -17,8 +20,15 @@ pub struct AwardId(pub Uuid);
 impl AwardId {
     /// The id of this award.
     pub fn of(learner: LearnerId, badge_class: &BadgeClassKey, idempotency_key: &str) -> Self {
-        let BadgeClassKey { slug, issuing_component, course_id } = badge_class;
-        let name = format!("{}\n{slug}\n{issuing_component}\n{course_id}\n{idempotency_key}", learner.0);
+        let BadgeClassKey {
+            slug,
+            issuing_component,
+            course_id,
+        } = badge_class;
+        let name = format!(
+            "{}\n{slug}\n{issuing_component}\n{course_id}\n{idempotency_key}",
+            learner.0
+        );
         Self(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
     }
 

@@ -63,7 +63,16 @@ mod tests {
             assert_eq!(key.parse::<CourseKey>().map(|k| k.to_string()), Ok(key.to_owned()));
         }
         let long = format!("course-v1:edX+{}+1", "x".repeat(250));
-        for text in ["", "course-v1:a+b", "a/b", "a/b/c/d", "course-v1:a+b+", "a b/c/d", "library-v1:a+b+c", &long] {
+        for text in [
+            "",
+            "course-v1:a+b",
+            "a/b",
+            "a/b/c/d",
+            "course-v1:a+b+",
+            "a b/c/d",
+            "library-v1:a+b+c",
+            &long,
+        ] {
             assert_eq!(text.parse::<CourseKey>(), Err(InvalidCourseKey), "{text}");
         }
     }

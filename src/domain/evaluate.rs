@@ -97,10 +97,16 @@ pub fn evaluate(rules: &Rules, change: &LearnerChange<'_>) -> Vec<Decision> {
 fn met(condition: &Condition, change: &LearnerChange<'_>) -> Option<(RuleKind, i32, i32)> {
     let crossed = |n: i32, before: i32, after: i32| before < n && n <= after;
     match condition {
-        Condition::Enrolled(n) => crossed(*n, change.before.enrolled, change.after.enrolled)
-            .then_some((RuleKind::CoursesEnrolled, *n, change.after.enrolled)),
-        Condition::Completed(n) => crossed(*n, change.before.completed, change.after.completed)
-            .then_some((RuleKind::CoursesCompleted, *n, change.after.completed)),
+        Condition::Enrolled(n) => crossed(*n, change.before.enrolled, change.after.enrolled).then_some((
+            RuleKind::CoursesEnrolled,
+            *n,
+            change.after.enrolled,
+        )),
+        Condition::Completed(n) => crossed(*n, change.before.completed, change.after.completed).then_some((
+            RuleKind::CoursesCompleted,
+            *n,
+            change.after.completed,
+        )),
         Condition::Group(courses) => {
             let touched = courses.iter().any(|course| change.newly_passed.contains(course));
             let complete = courses.iter().all(|course| change.passed.contains(course));
@@ -124,10 +130,19 @@ mod tests {
             },
             condition,
         };
-        Rules { configuration_id: 1, rules: (1..).zip(conditions).map(rule).collect() }
+        Rules {
+            configuration_id: 1,
+            rules: (1..).zip(conditions).map(rule).collect(),
+        }
     }
 
-    fn awarded(rules: &Rules, before: (i32, i32), after: (i32, i32), newly: &[CourseKey], passed: &[CourseKey]) -> Vec<i32> {
+    fn awarded(
+        rules: &Rules,
+        before: (i32, i32),
+        after: (i32, i32),
+        newly: &[CourseKey],
+        passed: &[CourseKey],
+    ) -> Vec<i32> {
         let progress = |(enrolled, completed)| Progress { enrolled, completed };
         let passed: HashSet<CourseKey> = passed.iter().cloned().collect();
         let change = LearnerChange {
@@ -138,7 +153,10 @@ mod tests {
             passed: &passed,
             cause: None,
         };
-        evaluate(rules, &change).iter().map(|decision| decision.badge_class.0).collect()
+        evaluate(rules, &change)
+            .iter()
+            .map(|decision| decision.badge_class.0)
+            .collect()
     }
 
     proptest::proptest! {
@@ -164,7 +182,10 @@ mod tests {
         let [a, b, c] = ["edX/A/1", "edX/B/1", "edX/C/1"].map(|key| key.parse::<CourseKey>().expect("a key"));
         let rules = rules([Condition::Group(vec![a.clone(), b.clone()])]);
         assert!(awarded(&rules, (0, 0), (0, 1), &[a.clone()], &[a.clone()]).is_empty());
-        assert_eq!(awarded(&rules, (0, 1), (0, 2), &[b.clone()], &[a.clone(), b.clone()]), [1]);
+        assert_eq!(
+            awarded(&rules, (0, 1), (0, 2), &[b.clone()], &[a.clone(), b.clone()]),
+            [1]
+        );
         assert!(awarded(&rules, (0, 2), (0, 3), &[c.clone()], &[a, b, c]).is_empty());
     }
 }

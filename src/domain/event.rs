@@ -124,7 +124,9 @@ pub struct LearnerDetails {
 
 impl std::fmt::Debug for LearnerDetails {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LearnerDetails").field("id", &self.id.0).finish_non_exhaustive()
+        f.debug_struct("LearnerDetails")
+            .field("id", &self.id.0)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,276 @@
+//! Connections to PostgreSQL and SQLite behind one type, and the migrations of both.
+
+use std::{fmt, str::FromStr};
+
+use chrono::NaiveDateTime;
+use diesel::{
+    Connection as _, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection,
+    connection::SimpleConnection,
+    r2d2::{HandleError, ManageConnection},
+    sql_types::Timestamp,
+};
+use diesel_migrations::{EmbeddedMigrations, HarnessWithOutput, MigrationHarness, embed_migrations};
+
+use super::StoreError;
+
+const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// Two processes that migrate at once wait for each other under this advisory lock.
+const MIGRATION_LOCK: i64 = 0x6163_636f_6c61_6401;
+
+/// A connection to either database.
+#[derive(diesel::MultiConnection)]
+pub enum AnyConnection {
+    /// PostgreSQL 14 or later.
+    Postgres(PgConnection),
+    /// SQLite, in WAL mode.
+    Sqlite(SqliteConnection),
+}
+
+/// `DATABASE_URL`: `postgres://…` or `sqlite://PATH`. Its password is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    kind: Kind,
+    url: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Postgres,
+    Sqlite,
+}
+
+/// What a text is that is no database URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected postgres://USER:PASSWORD@HOST/DATABASE or sqlite://PATH")]
+pub struct InvalidDatabaseUrl;
+
+impl DatabaseUrl {
+    /// Whether this names a SQLite file.
+    pub fn is_sqlite(&self) -> bool {
+        self.kind == Kind::Sqlite
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = InvalidDatabaseUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            url::Url::parse(text).map_err(|_| InvalidDatabaseUrl)?;
+            return Ok(Self {
+                kind: Kind::Postgres,
+                url: text.to_owned(),
+            });
+        }
+        match text.strip_prefix("sqlite://") {
+            Some(path) if !path.is_empty() => Ok(Self {
+                kind: Kind::Sqlite,
+                url: path.to_owned(),
+            }),
+            _ => Err(InvalidDatabaseUrl),
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Sqlite => write!(f, "sqlite://{}", self.url),
+            Kind::Postgres => match url::Url::parse(&self.url) {
+                Ok(url) => write!(
+                    f,
+                    "postgres://{}:{}{}",
+                    url.host_str().unwrap_or("localhost"),
+                    url.port().unwrap_or(5432),
+                    url.path()
+                ),
+                Err(_) => f.write_str("postgres://"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Makes connections for the pool; unlike diesel's own it says why one cannot be had.
+#[derive(Debug)]
+pub struct Manager {
+    url: DatabaseUrl,
+}
+
+impl Manager {
+    pub(super) fn new(url: DatabaseUrl) -> Self {
+        Self { url }
+    }
+}
+
+impl ManageConnection for Manager {
+    type Connection = AnyConnection;
+    type Error = StoreError;
+
+    fn connect(&self) -> Result<AnyConnection, StoreError> {
+        match self.url.kind {
+            Kind::Postgres => {
+                let mut conn = PgConnection::establish(&self.url.url).map_err(StoreError::unavailable)?;
+                // The thresholds rest on READ COMMITTED whatever the server's default is. A plan made while a table was
+                // nearly empty must not be kept. Who may not set lc_messages gets the server's language.
+                conn.batch_execute(
+                    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; SET TIME ZONE 'UTC'; \
+                     SET plan_cache_mode = force_custom_plan; SET client_min_messages = warning; \
+                     SET statement_timeout = '60s'; SET lock_timeout = '30s'; \
+                     SET idle_in_transaction_session_timeout = '60s'",
+                )?;
+                drop(conn.batch_execute("SET lc_messages = 'C'"));
+                Ok(AnyConnection::Postgres(conn))
+            }
+            Kind::Sqlite => {
+                let mut conn = SqliteConnection::establish(&self.url.url).map_err(StoreError::unavailable)?;
+                conn.batch_execute(
+                    "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                     PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000;",
+                )?;
+                Ok(AnyConnection::Sqlite(conn))
+            }
+        }
+    }
+
+    fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
+        ping(conn)
+    }
+
+    fn has_broken(&self, _: &mut AnyConnection) -> bool {
+        false
+    }
+}
+
+/// The pool's own complaints: whoever wanted a connection is told, and says so once.
+#[derive(Debug)]
+pub(super) struct QuietErrors;
+
+impl HandleError<StoreError> for QuietErrors {
+    fn handle_error(&self, error: StoreError) {
+        tracing::debug!(error.code = error.code(), "no connection to the database: {error}");
+    }
+}
+
+/// A transaction that is rolled back unless it was committed, also when its closure panics.
+pub(super) struct OpenTransaction<'a> {
+    conn: &'a mut AnyConnection,
+    open: bool,
+}
+
+impl<'a> OpenTransaction<'a> {
+    pub(super) fn begin(conn: &'a mut AnyConnection) -> Result<Self, StoreError> {
+        let begin = match conn {
+            AnyConnection::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            AnyConnection::Sqlite(_) => "BEGIN IMMEDIATE",
+        };
+        conn.batch_execute(begin)?;
+        Ok(Self { conn, open: true })
+    }
+
+    pub(super) fn connection(&mut self) -> &mut AnyConnection {
+        self.conn
+    }
+
+    pub(super) fn commit(mut self) -> Result<(), StoreError> {
+        let committed = self.conn.batch_execute("COMMIT");
+        self.open = committed.is_err();
+        // Whether a failed COMMIT took effect is not known; every transaction may be run again.
+        committed.map_err(|error| StoreError::from(error).classified(self.conn))
+    }
+
+    pub(super) fn roll_back(self) {
+        drop(self);
+    }
+}
+
+impl Drop for OpenTransaction<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            drop(self.conn.batch_execute("ROLLBACK"));
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Now {
+    #[diesel(sql_type = Timestamp)]
+    now: NaiveDateTime,
+}
+
+pub(super) fn now(conn: &mut AnyConnection) -> Result<NaiveDateTime, StoreError> {
+    let sql = match conn {
+        AnyConnection::Postgres(_) => "/* now */ SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now",
+        AnyConnection::Sqlite(_) => "/* now */ SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') AS now",
+    };
+    Ok(diesel::sql_query(sql).get_result::<Now>(conn)?.now)
+}
+
+pub(super) fn ping(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    conn.batch_execute("SELECT 1").map_err(StoreError::unavailable)
+}
+
+pub(super) fn migrate(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Migration(error.to_string());
+    match conn {
+        AnyConnection::Postgres(conn) => {
+            conn.batch_execute(&format!(
+                "SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})"
+            ))?;
+            let ran = run(conn, POSTGRES_MIGRATIONS).map_err(failed);
+            conn.batch_execute(&format!(
+                "SELECT pg_advisory_unlock({MIGRATION_LOCK}); SET lock_timeout = '30s'"
+            ))?;
+            ran
+        }
+        AnyConnection::Sqlite(conn) => run(conn, SQLITE_MIGRATIONS).map_err(failed),
+    }
+}
+
+fn run<DB: diesel::backend::Backend, C: MigrationHarness<DB> + 'static>(
+    conn: &mut C,
+    migrations: EmbeddedMigrations,
+) -> diesel::migration::Result<Vec<String>> {
+    let mut harness = HarnessWithOutput::new(conn, std::io::sink());
+    let ran = harness.run_pending_migrations(migrations)?;
+    Ok(ran.iter().map(ToString::to_string).collect())
+}
+
+pub(super) fn pending_migrations(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Migration(error.to_string());
+    Ok(match conn {
+        AnyConnection::Postgres(conn) => {
+            let pending = conn.pending_migrations(POSTGRES_MIGRATIONS).map_err(failed)?;
+            pending.iter().map(|migration| migration.name().to_string()).collect()
+        }
+        AnyConnection::Sqlite(conn) => {
+            let pending = conn.pending_migrations(SQLITE_MIGRATIONS).map_err(failed)?;
+            pending.iter().map(|migration| migration.name().to_string()).collect()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_prints_without_its_password() {
+        let url: DatabaseUrl = "postgres://ada:s3cret@db.example:6543/badges?sslmode=require"
+            .parse()
+            .expect("a URL");
+        assert_eq!(
+            format!("{url:?} {url}"),
+            "postgres://db.example:6543/badges postgres://db.example:6543/badges"
+        );
+        assert!("mysql://x/y".parse::<DatabaseUrl>().is_err());
+        assert!("sqlite://".parse::<DatabaseUrl>().is_err());
+    }
+}

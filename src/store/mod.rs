@@ -1,0 +1,197 @@
+//! The database: the only room that knows diesel.
+//!
+//! A query is a named function that takes a [`Tx`]; a [`Tx`] comes from [`Store::transaction`] or [`Store::read`], each
+//! with a name. Inside a transaction there is no network I/O but the database's own. The same functions serve
+//! PostgreSQL and SQLite; where the statements differ, they match on [`AnyConnection`].
+
+mod connection;
+mod error;
+pub(crate) mod schema;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::r2d2::{Pool, PooledConnection};
+
+pub use connection::{AnyConnection, DatabaseUrl, InvalidDatabaseUrl, Manager};
+pub use error::{Disposition, StoreError};
+
+use crate::{clock::Clock, telemetry::Metrics};
+
+/// Where the database is and how much of it one process uses.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `DATABASE_URL`.
+    pub url: DatabaseUrl,
+    /// `DATABASE_POOL_SIZE`: connections of one process, at most.
+    pub pool_size: u32,
+}
+
+/// A pool of connections to the one database.
+pub struct Store {
+    pool: Pool<Manager>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    /// SQLite has one writer: waiting here is fair, waiting inside SQLite is not.
+    one_writer: Option<Mutex<()>>,
+}
+
+/// One transaction (or read), and the time by the database's clock.
+pub struct Tx<'a> {
+    /// The connection that the transaction is open on.
+    pub conn: &'a mut AnyConnection,
+    now: Option<NaiveDateTime>,
+    clock: &'a dyn Clock,
+}
+
+impl Store {
+    /// Opens the pool. Does not connect: a database that is down is met, and waited for, by those who use it.
+    pub fn open(settings: &Settings, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        let sqlite = settings.url.is_sqlite();
+        let pool = Pool::builder()
+            .max_size(if sqlite {
+                settings.pool_size.min(4)
+            } else {
+                settings.pool_size
+            })
+            .min_idle(Some(0))
+            .connection_timeout(std::time::Duration::from_secs(5))
+            .error_handler(Box::new(connection::QuietErrors))
+            .build_unchecked(Manager::new(settings.url.clone()));
+        Self {
+            pool,
+            clock,
+            metrics,
+            one_writer: sqlite.then(Mutex::default),
+        }
+    }
+
+    /// The clock by which this store reckons.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Runs the closure in one READ COMMITTED transaction (SQLite: `BEGIN IMMEDIATE`) and commits what it did.
+    ///
+    /// After a serialization failure or a deadlock the closure runs again, up to five times in all: it must not keep
+    /// state from one run to the next. `name` goes to logs and errors.
+    pub fn transaction<T>(
+        &self,
+        name: &'static str,
+        mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut tries = 1;
+        loop {
+            let result = self.try_transaction(&mut work);
+            match result {
+                Err(error) if tries < 5 && error.is_contention() => {
+                    self.metrics.db_retries.with_label_values(&[error.sqlstate()]).inc();
+                    tracing::debug!(
+                        store.transaction = name,
+                        error.code = error.code(),
+                        "retrying {name}: {error}"
+                    );
+                    tries += 1;
+                }
+                other => return other.map_err(|error| error.during(name)),
+            }
+        }
+    }
+
+    /// Runs the closure on a connection without a transaction: each statement sees what is committed.
+    pub fn read<T>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut conn = self.connect().map_err(|error| error.during(name))?;
+        let mut tx = Tx {
+            conn: &mut conn,
+            now: None,
+            clock: &*self.clock,
+        };
+        let result = work(&mut tx);
+        result.map_err(|error| error.classified(&mut conn).during(name))
+    }
+
+    /// The same from an async task: the closure runs where blocking is allowed.
+    pub async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&store))
+            .await
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// Runs the pending migrations, one process at a time, and says which ran.
+    pub fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        let _writer = self.writer();
+        connection::migrate(&mut *self.connect()?)
+    }
+
+    /// The migrations that are still to run.
+    pub fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
+        connection::pending_migrations(&mut *self.connect()?)
+    }
+
+    /// Answers whether the database answers.
+    pub fn ping(&self) -> Result<(), StoreError> {
+        self.read("ping", |tx| connection::ping(tx.conn))
+    }
+
+    /// Connections in use and idle.
+    pub fn pool_state(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        (
+            state.connections.saturating_sub(state.idle_connections),
+            state.idle_connections,
+        )
+    }
+
+    fn connect(&self) -> Result<PooledConnection<Manager>, StoreError> {
+        self.pool.get().map_err(StoreError::unavailable)
+    }
+
+    fn writer(&self) -> Option<std::sync::MutexGuard<'_, ()>> {
+        self.one_writer
+            .as_ref()
+            .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn try_transaction<T>(&self, work: &mut impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let _writer = self.writer();
+        let mut conn = self.connect()?;
+        let mut open = connection::OpenTransaction::begin(&mut conn)?;
+        let mut tx = Tx {
+            conn: open.connection(),
+            now: None,
+            clock: &*self.clock,
+        };
+        match work(&mut tx) {
+            Ok(done) => open.commit().map(|()| done),
+            Err(error) => {
+                open.roll_back();
+                Err(error.classified(&mut conn))
+            }
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// The time by the database's clock (and the test clock's skew), asked once a transaction.
+    pub fn now(&mut self) -> Result<NaiveDateTime, StoreError> {
+        if let Some(now) = self.now {
+            return Ok(now);
+        }
+        let now = connection::now(self.conn)? + self.clock.skew();
+        self.now = Some(now);
+        Ok(now)
+    }
+
+    /// The same as [`Tx::now`], with its zone.
+    pub fn now_utc(&mut self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(self.now()?.and_utc())
+    }
+}
