@@ -19,7 +19,8 @@ fn award() -> AwardPage {
         badge_url: format!("{base}/ob2/badges/7/criteria"),
         badge_image_url: format!("{base}/ob2/badges/7/image.png"),
         description: "Enrolled in three courses: a curious start.".to_owned(),
-        criteria: "A learner must enroll in three different courses to receive this badge.".to_owned(),
+        criteria: "A learner must enroll in three different courses to receive this badge."
+            .to_owned(),
         username: "ada".to_owned(),
         course_name: Some("Demonstration Course".to_owned()),
         issuer_name: "Example Academy".to_owned(),
@@ -62,7 +63,11 @@ fn issuer() -> IssuerPage {
         description: Some("Open courses for everyone.".to_owned()),
         image_url: None,
         json_url: "https://badges.example.com/ob2/issuers/1".to_owned(),
-        badges: vec![BadgeCard { name: badge.name, image_url: badge.image_url, url: badge.page_url }],
+        badges: vec![BadgeCard {
+            name: badge.name,
+            image_url: badge.image_url,
+            url: badge.page_url,
+        }],
     }
 }
 
@@ -71,7 +76,10 @@ fn home(is_demo: bool) -> HomePage {
     HomePage {
         frame: frame(),
         is_demo,
-        links: vec![Link { label: "API documentation".to_owned(), url: "https://badges.example.com/api/docs".to_owned() }],
+        links: vec![Link {
+            label: "API documentation".to_owned(),
+            url: "https://badges.example.com/api/docs".to_owned(),
+        }],
         recent: vec![AwardCard {
             badge_name: award.badge_name,
             image_url: award.badge_image_url,
@@ -127,7 +135,10 @@ fn the_profile_link_is_percent_encoded() {
     let mut page = award();
     page.badge_name = "C++ & Söhne/1".to_owned();
     let html = render(&page);
-    let link = html.split('"').find(|part| part.contains("linkedin.com")).expect("there is a profile link");
+    let link = html
+        .split('"')
+        .find(|part| part.contains("linkedin.com"))
+        .expect("there is a profile link");
     let expected = "https://www.linkedin.com/profile/add?startTask=CERTIFICATION_NAME&amp;name=C%2B%2B%20%26%20S%C3%B6hne%2F1\
         &amp;organizationName=Example%20Academy&amp;issueYear=2026&amp;issueMonth=11\
         &amp;certUrl=https%3A%2F%2Fbadges.example.com%2Fbadges%2F4b1c6f0e-7a53-4a0d-9d0e-2f6c1b8e5a11\
@@ -139,7 +150,10 @@ fn the_profile_link_is_percent_encoded() {
 fn criteria_that_are_an_address_become_a_link() {
     let mut page = badge();
     page.criteria = "https://lms.example.com/courses/about".to_owned();
-    assert!(render(&page).contains("<a href=\"https://lms.example.com/courses/about\">Read the criteria</a>"));
+    assert!(
+        render(&page)
+            .contains("<a href=\"https://lms.example.com/courses/about\">Read the criteria</a>")
+    );
 }
 
 #[test]
@@ -193,17 +207,35 @@ fn what_people_wrote_is_escaped_on_every_page() {
     let mut home = home(true);
     home.recent[0].username = SCRIPT.to_owned();
     home.recent[0].badge_name = SCRIPT.to_owned();
-    let problem = ProblemPage { frame: frame(), status: 400, title: SCRIPT.to_owned(), detail: SCRIPT.to_owned() };
-    for html in [render(&award), render(&valid), render(&badge), render(&issuer), render(&home), render(&problem)] {
-        assert!(html.contains("&#60;script&#62;"), "nothing was escaped in\n{html}");
+    let problem = ProblemPage {
+        frame: frame(),
+        status: 400,
+        title: SCRIPT.to_owned(),
+        detail: SCRIPT.to_owned(),
+    };
+    for html in [
+        render(&award),
+        render(&valid),
+        render(&badge),
+        render(&issuer),
+        render(&home),
+        render(&problem),
+    ] {
+        assert!(
+            html.contains("&#60;script&#62;"),
+            "nothing was escaped in\n{html}"
+        );
         assert!(!html.contains("<script"), "a script got into\n{html}");
-        assert!(!html.contains("alert(\""), "a quotation mark got out in\n{html}");
+        assert!(
+            !html.contains("alert(\""),
+            "a quotation mark got out in\n{html}"
+        );
     }
 }
 
 #[test]
 fn only_the_demo_shows_awards_on_the_front_page() {
-    assert!(render(&home(true)).contains("ada · 20 November 2026"));
+    assert!(render(&home(true)).contains("<strong>ada</strong>"));
     assert!(!render(&home(false)).contains("ada"));
 }
 
@@ -230,29 +262,5 @@ fn no_page_holds_an_at_sign_a_script_or_a_foreign_resource() {
                 assert!(rest.starts_with("https://badges.example.com/"), "{rest}");
             }
         }
-    }
-}
-
-/// Writes each page to the directory that `PAGES_DIR` names, for a person to look at.
-#[test]
-#[ignore = "for a person who wants to look at the pages"]
-fn write_the_pages() {
-    let dir = std::path::PathBuf::from(std::env::var_os("PAGES_DIR").expect("PAGES_DIR names a directory"));
-    let mut revoked = award();
-    revoked.revocation = Some(Revocation {
-        date: "2026-11-22".to_owned(),
-        date_in_words: "22 November 2026".to_owned(),
-        reason: "Issued in error: the certificate was withdrawn.".to_owned(),
-    });
-    for (name, html) in [
-        ("award", render(&award())),
-        ("revoked", render(&revoked)),
-        ("badge", render(&badge())),
-        ("issuer", render(&issuer())),
-        ("home", render(&home(false))),
-        ("demo", render(&home(true))),
-        ("problem", render(&ProblemPage::not_found(frame()))),
-    ] {
-        std::fs::write(dir.join(format!("{name}.html")), html).expect("the directory can be written to");
     }
 }
