@@ -4,9 +4,13 @@
 //! with a name. Inside a transaction there is no network I/O but the database's own. The same functions serve
 //! PostgreSQL and SQLite; where the statements differ, they match on [`AnyConnection`].
 
+pub mod badge_classes;
+pub mod completion_images;
 mod connection;
 mod error;
 pub(crate) mod schema;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
