@@ -1,0 +1,6 @@
+//! The integration tests: one binary, a module a subject.
+
+mod harness;
+
+mod fake_badgr;
+mod fixtures;
