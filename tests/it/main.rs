@@ -4,3 +4,4 @@ mod harness;
 
 mod fake_badgr;
 mod fixtures;
+mod e2e_fixtures;
