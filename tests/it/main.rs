@@ -2,6 +2,6 @@
 
 mod harness;
 
+mod e2e_fixtures;
 mod fake_badgr;
 mod fixtures;
-mod e2e_fixtures;

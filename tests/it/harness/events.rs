@@ -114,7 +114,12 @@ impl Event {
     }
 
     /// Some component wants the learner to have a badge; an empty course id is none.
-    pub fn badge_requested(learner: &Learner, slug: &str, issuing_component: &str, course_id: &str) -> Self {
+    pub fn badge_requested(
+        learner: &Learner,
+        slug: &str,
+        issuing_component: &str,
+        course_id: &str,
+    ) -> Self {
         let data = json!({
             "user": learner.json(),
             "badge_class": {"slug": slug, "issuing_component": issuing_component, "course_id": course_id},
@@ -124,7 +129,12 @@ impl Event {
 
     fn new(kind: &'static str, data: Value) -> Self {
         let time = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        Self { kind, id: uuid::Uuid::new_v4().to_string(), time, data }
+        Self {
+            kind,
+            id: uuid::Uuid::new_v4().to_string(),
+            time,
+            data,
+        }
     }
 
     /// Another CloudEvents id.
@@ -142,7 +152,9 @@ impl Event {
     /// Sets what a JSON pointer's parent holds: `.with("/course/display_name", json!("Logic"))`;
     /// null takes it away.
     pub fn with(mut self, pointer: &str, value: Value) -> Self {
-        let (parent, name) = pointer.rsplit_once('/').expect("a JSON pointer begins with a slash");
+        let (parent, name) = pointer
+            .rsplit_once('/')
+            .expect("a JSON pointer begins with a slash");
         let parent = self.data.pointer_mut(parent).expect("the parent is there");
         let parent = parent.as_object_mut().expect("the parent is an object");
         if value.is_null() {
@@ -160,13 +172,22 @@ impl Event {
 
     /// The topic it belongs to, without a prefix; kinds without a topic of their own go to the enrolments'.
     pub fn topic(&self) -> &'static str {
-        if self.kind.starts_with("certificate.") { "certificate.generated" } else { "enrollment.created" }
+        if self.kind.starts_with("certificate.") {
+            "certificate.generated"
+        } else {
+            "enrollment.created"
+        }
     }
 
     /// The record's key: the user id, else the course.
     pub fn key(&self) -> String {
         self.data["user"]["id"].as_i64().map_or_else(
-            || self.data["course"]["id"].as_str().unwrap_or_default().to_owned(),
+            || {
+                self.data["course"]["id"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            },
             |id| id.to_string(),
         )
     }
@@ -187,7 +208,10 @@ impl Event {
     /// CloudEvents, structured.
     pub fn structured(&self) -> Encoded {
         let content_type = "application/cloudevents+json; charset=UTF-8";
-        Encoded { headers: headers([("content-type", content_type)]), body: self.json().to_string().into() }
+        Encoded {
+            headers: headers([("content-type", content_type)]),
+            body: self.json().to_string().into(),
+        }
     }
 
     /// CloudEvents, binary: the attributes in headers, the data as the value.
@@ -200,12 +224,18 @@ impl Event {
             ("ce_type", self.kind),
             ("ce_time", &self.time),
         ]);
-        Encoded { headers, body: self.data.to_string().into() }
+        Encoded {
+            headers,
+            body: self.data.to_string().into(),
+        }
     }
 
     /// The data and nothing else; what it is follows from the topic.
     pub fn bare(&self) -> Encoded {
-        Encoded { headers: Vec::new(), body: self.data.to_string().into() }
+        Encoded {
+            headers: Vec::new(),
+            body: self.data.to_string().into(),
+        }
     }
 }
 
@@ -214,5 +244,8 @@ fn course_json(key: &str) -> Value {
 }
 
 fn headers<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }

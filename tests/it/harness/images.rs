@@ -10,7 +10,12 @@ pub fn square(side: u32, seed: u8) -> Vec<u8> {
 
 /// An image of one colour of any shape.
 pub fn rectangle(width: u32, height: u32, seed: u8) -> Vec<u8> {
-    let pixel = [seed.wrapping_mul(67).wrapping_add(40), seed.wrapping_mul(29), 255 - seed, 255];
+    let pixel = [
+        seed.wrapping_mul(67).wrapping_add(40),
+        seed.wrapping_mul(29),
+        255 - seed,
+        255,
+    ];
     encode(width, height, &pixel.repeat((width * height) as usize))
 }
 
@@ -32,7 +37,10 @@ pub fn too_large() -> Vec<u8> {
 /// An image with a good beginning whose pixels do not decode.
 pub fn corrupted() -> Vec<u8> {
     let mut bytes = square(64, 1);
-    let data = bytes.windows(4).position(|chunk| chunk == b"IDAT").expect("an image has pixels");
+    let data = bytes
+        .windows(4)
+        .position(|chunk| chunk == b"IDAT")
+        .expect("an image has pixels");
     for byte in &mut bytes[data + 6..data + 14] {
         *byte ^= 0xff;
     }
@@ -42,7 +50,10 @@ pub fn corrupted() -> Vec<u8> {
 /// An image as a data URI, as JSON bodies carry it.
 pub fn data_uri(png: &[u8]) -> String {
     use base64::Engine;
-    format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png))
+    format!(
+        "data:image/png;base64,{}",
+        base64::engine::general_purpose::STANDARD.encode(png)
+    )
 }
 
 fn encode(width: u32, height: u32, rgba: &[u8]) -> Vec<u8> {
@@ -50,8 +61,12 @@ fn encode(width: u32, height: u32, rgba: &[u8]) -> Vec<u8> {
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header().expect("a header can be written to memory");
-    writer.write_image_data(rgba).expect("the pixels are of the header's size");
+    let mut writer = encoder
+        .write_header()
+        .expect("a header can be written to memory");
+    writer
+        .write_image_data(rgba)
+        .expect("the pixels are of the header's size");
     writer.finish().expect("an image can be ended in memory");
     bytes
 }

@@ -56,15 +56,29 @@ impl RealKafka {
              log.cleaner.dedupe.buffer.size=8388608\n",
             directory.join("data").display(),
         );
-        std::fs::write(directory.join("server.properties"), properties).expect("the properties can be written");
-        let mut kafka = Self { directory, port, broker: None };
+        std::fs::write(directory.join("server.properties"), properties)
+            .expect("the properties can be written");
+        let mut kafka = Self {
+            directory,
+            port,
+            broker: None,
+        };
         let formatted = Command::new("java")
             .args(kafka.java("kafka.tools.StorageTool"))
-            .args(["format", "--cluster-id", "MkU3OEVBNTcwNTJENDM2Qg", "--config"])
+            .args([
+                "format",
+                "--cluster-id",
+                "MkU3OEVBNTcwNTJENDM2Qg",
+                "--config",
+            ])
             .arg(kafka.directory.join("server.properties"))
             .output()
             .expect("java runs");
-        assert!(formatted.status.success(), "format: {}", String::from_utf8_lossy(&formatted.stderr));
+        assert!(
+            formatted.status.success(),
+            "format: {}",
+            String::from_utf8_lossy(&formatted.stderr)
+        );
         kafka.restart();
         kafka
     }
@@ -92,12 +106,23 @@ impl RealKafka {
     /// Starts it again, on the same port and data; it answers when this returns.
     pub fn restart(&mut self) {
         let mut arguments = self.java("kafka.Kafka");
-        arguments.push(self.directory.join("server.properties").display().to_string());
+        arguments.push(
+            self.directory
+                .join("server.properties")
+                .display()
+                .to_string(),
+        );
         let log = self.directory.join("log");
         let bootstrap = self.bootstrap();
-        let broker = self.broker.insert(Process::spawn(None, "KILL", "java", &arguments, &log));
+        let broker = self
+            .broker
+            .insert(Process::spawn(None, "KILL", "java", &arguments, &log));
         process::wait_until("Kafka listens", Duration::from_secs(90), || {
-            assert!(!broker.has_ended(), "Kafka ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
+            assert!(
+                !broker.has_ended(),
+                "Kafka ended: {}",
+                std::fs::read_to_string(&log).unwrap_or_default()
+            );
             std::net::TcpStream::connect(&bootstrap).is_ok()
         });
         let client: BaseConsumer = ClientConfig::new()
@@ -111,13 +136,20 @@ impl RealKafka {
     }
 
     fn java(&self, class: &str) -> Vec<String> {
-        let libs = std::env::var(LIBS).unwrap_or_else(|_| panic!("{LIBS} names the jars of Kafka (tests/run sets it)"));
+        let libs = std::env::var(LIBS)
+            .unwrap_or_else(|_| panic!("{LIBS} names the jars of Kafka (tests/run sets it)"));
         let logs = self.directory.display();
-        ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", &format!("-Dkafka.logs.dir={logs}"), "-cp"]
-            .into_iter()
-            .map(str::to_owned)
-            .chain([format!("{libs}/*"), class.to_owned()])
-            .collect()
+        [
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            &format!("-Dkafka.logs.dir={logs}"),
+            "-cp",
+        ]
+        .into_iter()
+        .map(str::to_owned)
+        .chain([format!("{libs}/*"), class.to_owned()])
+        .collect()
     }
 }
 

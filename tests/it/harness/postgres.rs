@@ -33,17 +33,40 @@ impl Postgres {
         let mut initdb = match &user {
             Some(user) => {
                 let mut command = Command::new("setpriv");
-                command.args([&format!("--reuid={user}"), &format!("--regid={}", process::group_of(user)), "--clear-groups"]);
+                command.args([
+                    &format!("--reuid={user}"),
+                    &format!("--regid={}", process::group_of(user)),
+                    "--clear-groups",
+                ]);
                 command.arg(binaries.join("initdb"));
                 command
             }
             None => Command::new(binaries.join("initdb")),
         };
         initdb.arg("-D").arg(&data).current_dir("/");
-        initdb.args(["-U", "accolade", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        initdb.args([
+            "-U",
+            "accolade",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]);
         let made = initdb.output().expect("initdb runs");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let mut cluster = Self { binaries, directory, port: process::free_port(), user, server: None };
+        assert!(
+            made.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let mut cluster = Self {
+            binaries,
+            directory,
+            port: process::free_port(),
+            user,
+            server: None,
+        };
         cluster.start();
         cluster
     }
@@ -61,17 +84,35 @@ impl Postgres {
     /// Makes an empty database and returns its URL.
     pub fn database(&self) -> String {
         let name = format!("t{}", uuid::Uuid::new_v4().simple());
-        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"));
+        self.psql(
+            "postgres",
+            &format!("CREATE DATABASE {name} TEMPLATE template0"),
+        );
         self.url(&name)
     }
 
     /// Runs SQL by psql and returns what it prints, unaligned, without headers.
     pub fn psql(&self, database: &str, sql: &str) -> String {
         let output = Command::new(self.binaries.join("psql"))
-            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url(database), "-c", sql])
+            .args([
+                "-X",
+                "-A",
+                "-t",
+                "-q",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-d",
+                &self.url(database),
+                "-c",
+                sql,
+            ])
             .output()
             .expect("psql runs");
-        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{sql}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
@@ -91,14 +132,28 @@ impl Postgres {
         }
         let program = self.binaries.join("postgres").display().to_string();
         let log = self.directory.join("log");
-        let server = self.server.insert(Process::spawn(self.user.as_deref(), "QUIT", &program, &arguments, &log));
-        process::wait_until("PostgreSQL accepts connections", Duration::from_secs(60), || {
-            assert!(!server.has_ended(), "PostgreSQL ended: {}", std::fs::read_to_string(&log).unwrap_or_default());
-            Command::new(self.binaries.join("pg_isready"))
-                .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
-                .status()
-                .is_ok_and(|status| status.success())
-        });
+        let server = self.server.insert(Process::spawn(
+            self.user.as_deref(),
+            "QUIT",
+            &program,
+            &arguments,
+            &log,
+        ));
+        process::wait_until(
+            "PostgreSQL accepts connections",
+            Duration::from_secs(60),
+            || {
+                assert!(
+                    !server.has_ended(),
+                    "PostgreSQL ended: {}",
+                    std::fs::read_to_string(&log).unwrap_or_default()
+                );
+                Command::new(self.binaries.join("pg_isready"))
+                    .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+                    .status()
+                    .is_ok_and(|status| status.success())
+            },
+        );
     }
 
     /// Stops it as a crash would: connections break, nothing is written any more.
@@ -113,7 +168,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
+        if let Some(server) = self.server.take() {
             server.end("QUIT");
         }
         let _ = std::fs::remove_dir_all(&self.directory);
@@ -122,9 +177,17 @@ impl Drop for Postgres {
 
 /// The newest installed version's programs, else those of the path.
 fn binaries() -> PathBuf {
-    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let installed = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut found: Vec<(u32, PathBuf)> = installed
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
         .filter(|(_, path)| path.join("initdb").exists())
         .collect();
     found.sort();
@@ -142,6 +205,17 @@ fn unprivileged_user() -> Option<String> {
     use std::os::unix::fs::MetadataExt;
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     let passwd = std::fs::read_to_string(Path::new("/etc/passwd")).unwrap_or_default();
-    let exists = |name: &str| passwd.lines().any(|line| line.split(':').next() == Some(name));
-    is_root.then(|| if exists("postgres") { "postgres" } else { "nobody" }.to_owned())
+    let exists = |name: &str| {
+        passwd
+            .lines()
+            .any(|line| line.split(':').next() == Some(name))
+    };
+    is_root.then(|| {
+        if exists("postgres") {
+            "postgres"
+        } else {
+            "nobody"
+        }
+        .to_owned()
+    })
 }

@@ -22,11 +22,21 @@ pub enum Route {
     ListBadgeClasses(String),
     BadgeClass(String),
     Award(String),
-    AssertionsOf { issuer: Option<String>, badge_class: Option<String> },
+    AssertionsOf {
+        issuer: Option<String>,
+        badge_class: Option<String>,
+    },
     Assertion(String),
     Revoke(String),
-    Public { kind: String, id: String, image: bool },
-    Media { kind: String, id: String },
+    Public {
+        kind: String,
+        id: String,
+        image: bool,
+    },
+    Media {
+        kind: String,
+        id: String,
+    },
     Nowhere,
 }
 
@@ -39,19 +49,32 @@ impl Route {
             ("GET", ["v2", "issuers", id]) => Self::Issuer(own(id)),
             ("POST", ["v2", "issuers", id, "badgeclasses"]) => Self::MakeBadgeClass(own(id)),
             ("GET", ["v2", "issuers", id, "badgeclasses"]) => Self::ListBadgeClasses(own(id)),
-            ("GET", ["v2", "issuers", id, "assertions"]) => {
-                Self::AssertionsOf { issuer: Some(own(id)), badge_class: None }
-            }
+            ("GET", ["v2", "issuers", id, "assertions"]) => Self::AssertionsOf {
+                issuer: Some(own(id)),
+                badge_class: None,
+            },
             ("GET", ["v2", "badgeclasses", id]) => Self::BadgeClass(own(id)),
             ("POST", ["v2", "badgeclasses", id, "assertions"]) => Self::Award(own(id)),
-            ("GET", ["v2", "badgeclasses", id, "assertions"]) => {
-                Self::AssertionsOf { issuer: None, badge_class: Some(own(id)) }
-            }
+            ("GET", ["v2", "badgeclasses", id, "assertions"]) => Self::AssertionsOf {
+                issuer: None,
+                badge_class: Some(own(id)),
+            },
             ("GET", ["v2", "assertions", id]) => Self::Assertion(own(id)),
             ("DELETE", ["v2", "assertions", id]) => Self::Revoke(own(id)),
-            ("GET", ["public", kind, id]) => Self::Public { kind: own(kind), id: own(id), image: false },
-            ("GET", ["public", kind, id, "image"]) => Self::Public { kind: own(kind), id: own(id), image: true },
-            ("GET", ["media", "uploads", kind, id]) => Self::Media { kind: own(kind), id: own(id) },
+            ("GET", ["public", kind, id]) => Self::Public {
+                kind: own(kind),
+                id: own(id),
+                image: false,
+            },
+            ("GET", ["public", kind, id, "image"]) => Self::Public {
+                kind: own(kind),
+                id: own(id),
+                image: true,
+            },
+            ("GET", ["media", "uploads", kind, id]) => Self::Media {
+                kind: own(kind),
+                id: own(id),
+            },
             _ => Self::Nowhere,
         }
     }
@@ -83,7 +106,12 @@ pub fn unauthorized() -> Answer {
 }
 
 pub fn not_found() -> Answer {
-    failure(404, "entity not found or insufficient privileges", &json!({}), &json!([]))
+    failure(
+        404,
+        "entity not found or insufficient privileges",
+        &json!({}),
+        &json!([]),
+    )
 }
 
 fn field_errors(errors: Map<String, Value>) -> Answer {
@@ -113,11 +141,19 @@ pub fn check(shared: &Shared, call: &Call, route: Route) -> Result<Work, Answer>
     match route {
         Route::Token if !call.query.is_empty() => {
             let text = "Token grant parameters must be sent in post body, not query parameters";
-            return Err(Answer::json(400, "application/json", &json!({"error": text})));
+            return Err(Answer::json(
+                400,
+                "application/json",
+                &json!({"error": text}),
+            ));
         }
         Route::Token => return Ok(Work::Grant),
         Route::Nowhere => {
-            return Err(Answer::new(404, "text/html", "<!doctype html><title>Not Found</title><h1>Not Found</h1>"));
+            return Err(Answer::new(
+                404,
+                "text/html",
+                "<!doctype html><title>Not Found</title><h1>Not Found</h1>",
+            ));
         }
         Route::Public { .. } | Route::Media { .. } => return Ok(Work::Read(route)),
         _ => {}
@@ -129,7 +165,13 @@ pub fn check(shared: &Shared, call: &Call, route: Route) -> Result<Work, Answer>
         Route::MakeBadgeClass(issuer) if issuer == ISSUER_SLUG => {
             check_badge_class(shared, call).map(Work::Make)
         }
-        Route::Award(id) if shared.ledger.badge_classes().iter().any(|c| c.entity_id == id) => {
+        Route::Award(id)
+            if shared
+                .ledger
+                .badge_classes()
+                .iter()
+                .any(|c| c.entity_id == id) =>
+        {
             check_award(shared, call, id).map(Work::Award)
         }
         Route::MakeBadgeClass(_) | Route::Award(_) => Err(not_found()),
@@ -155,12 +197,22 @@ pub fn carry_out(shared: &Shared, call: &Call, work: Work) -> (Answer, String) {
             (answer, did)
         }
         Work::Revoke { id, reason } => match shared.ledger.revoke(&id, &reason) {
-            Some(revoked) => (success(200, vec![pages::assertion(shared, &revoked)]), format!("revoked {id}")),
-            None => (validation_error("Assertion is already revoked"), "nothing: 400".to_owned()),
+            Some(revoked) => (
+                success(200, vec![pages::assertion(shared, &revoked)]),
+                format!("revoked {id}"),
+            ),
+            None => (
+                validation_error("Assertion is already revoked"),
+                "nothing: 400".to_owned(),
+            ),
         },
         Work::Read(route) => {
             let answer = read(shared, call, route);
-            let did = if answer.status < 400 { "read".to_owned() } else { format!("nothing: {}", answer.status) };
+            let did = if answer.status < 400 {
+                "read".to_owned()
+            } else {
+                format!("nothing: {}", answer.status)
+            };
             (answer, did)
         }
     };
@@ -171,10 +223,19 @@ pub fn carry_out(shared: &Shared, call: &Call, work: Work) -> (Answer, String) {
 }
 
 fn json_body(call: &Call) -> Result<Value, Answer> {
-    if !call.header(header::CONTENT_TYPE).is_some_and(|value| value.starts_with("application/json")) {
-        return Err(failure(415, "Unsupported media type in request.", &json!({}), &json!([])));
+    if !call
+        .header(header::CONTENT_TYPE)
+        .is_some_and(|value| value.starts_with("application/json"))
+    {
+        return Err(failure(
+            415,
+            "Unsupported media type in request.",
+            &json!({}),
+            &json!([]),
+        ));
     }
-    serde_json::from_slice(&call.body).map_err(|error| validation_error(&format!("JSON parse error - {error}")))
+    serde_json::from_slice(&call.body)
+        .map_err(|error| validation_error(&format!("JSON parse error - {error}")))
 }
 
 fn check_badge_class(shared: &Shared, call: &Call) -> Result<BadgeClass, Answer> {
@@ -183,7 +244,9 @@ fn check_badge_class(shared: &Shared, call: &Call) -> Result<BadgeClass, Answer>
         let mut parts = multipart::parse(content_type, &call.body)
             .ok_or_else(|| validation_error("Multipart form parse error"))?;
         let image = parts.remove("image").map(Ok);
-        let texts = parts.into_iter().map(|(name, value)| (name, String::from_utf8_lossy(&value).into()));
+        let texts = parts
+            .into_iter()
+            .map(|(name, value)| (name, String::from_utf8_lossy(&value).into()));
         (texts.collect::<Map<String, Value>>(), image)
     } else {
         let body = json_body(call)?;
@@ -209,13 +272,17 @@ fn check_badge_class(shared: &Shared, call: &Call) -> Result<BadgeClass, Answer>
     });
     let criteria_url = field("criteriaUrl").unwrap_or_default().to_owned();
     if !criteria_url.is_empty() {
-        let checked = limits::url(&criteria_url, shared.check_url_hosts).and_then(|()| limits::fits(&criteria_url, 254));
+        let checked = limits::url(&criteria_url, shared.check_url_hosts)
+            .and_then(|()| limits::fits(&criteria_url, 254));
         checked.unwrap_or_else(|r| refused("criteriaUrl", r));
     }
     let mut image_type = "";
     let bytes = match image {
         None => {
-            refused("image", Refusal::Invalid(json!("Valid image file or data URI required.")));
+            refused(
+                "image",
+                Refusal::Invalid(json!("Valid image file or data URI required.")),
+            );
             Vec::new()
         }
         Some(Err(())) => {
@@ -253,7 +320,9 @@ fn decode_data_uri(uri: &str) -> Result<Vec<u8>, ()> {
     if !head.starts_with("data:") {
         return Err(());
     }
-    base64::engine::general_purpose::STANDARD.decode(data).map_err(|_| ())
+    base64::engine::general_purpose::STANDARD
+        .decode(data)
+        .map_err(|_| ())
 }
 
 fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<Assertion, Answer> {
@@ -261,22 +330,35 @@ fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<Asse
     let mut errors = Map::new();
     let mut breaks = false;
     let recipient = &body["recipient"];
-    let email = recipient["identity"].as_str().unwrap_or_default().trim().to_lowercase();
+    let email = recipient["identity"]
+        .as_str()
+        .unwrap_or_default()
+        .trim()
+        .to_lowercase();
     let kind = recipient["type"].as_str().unwrap_or("email");
     if !recipient.is_object() {
         errors.insert("recipient".to_owned(), json!(["This field is required"]));
     } else if recipient["identity"].is_null() {
-        errors.insert("recipient".to_owned(), json!({"identity": ["This field is required."]}));
+        errors.insert(
+            "recipient".to_owned(),
+            json!({"identity": ["This field is required."]}),
+        );
     } else if kind != "email" {
         let text = format!("\"{kind}\" is not a valid choice.");
         errors.insert("recipient".to_owned(), json!({"type": [text]}));
     } else if !limits::is_email(&email) {
-        errors.insert("recipient".to_owned(), json!({"non_field_errors": ["Enter a valid email address."]}));
+        errors.insert(
+            "recipient".to_owned(),
+            json!({"non_field_errors": ["Enter a valid email address."]}),
+        );
     }
     let evidence = body["evidence"].as_array().cloned().unwrap_or_default();
     for item in &evidence {
         let Some(url) = item.get("url") else { continue };
-        let messages = match url.as_str().map(|url| limits::url(url, shared.check_url_hosts)) {
+        let messages = match url
+            .as_str()
+            .map(|url| limits::url(url, shared.check_url_hosts))
+        {
             None => json!(["This field may not be null."]),
             Some(Err(Refusal::Invalid(messages))) => json!([{"url": messages}]),
             Some(_) => continue,
@@ -286,7 +368,10 @@ fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<Asse
     let narrative = body["narrative"].as_str().map(limits::clean);
     if let Some(narrative) = &narrative {
         if narrative.contains("![") {
-            errors.insert("narrative".to_owned(), json!(["Markdown images are not allowed."]));
+            errors.insert(
+                "narrative".to_owned(),
+                json!(["Markdown images are not allowed."]),
+            );
         }
         breaks |= limits::fits(narrative, usize::MAX).is_err();
     }
@@ -296,14 +381,21 @@ fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<Asse
             errors.insert(name.to_owned(), json!(["Datetime has wrong format."]));
         }
     }
-    let issued_on = time("issuedOn").and_then(Result::ok).map_or_else(Utc::now, |at| at.to_utc());
+    let issued_on = time("issuedOn")
+        .and_then(Result::ok)
+        .map_or_else(Utc::now, |at| at.to_utc());
     if issued_on > Utc::now() {
-        errors.insert("issuedOn".to_owned(), json!(["Only issuedOn dates in the past are acceptable."]));
+        errors.insert(
+            "issuedOn".to_owned(),
+            json!(["Only issuedOn dates in the past are acceptable."]),
+        );
     }
     if !errors.is_empty() {
         return Err(field_errors(errors));
     }
-    let remote_contexts = body["extensions"].as_object().is_some_and(|extensions| !extensions.is_empty());
+    let remote_contexts = body["extensions"]
+        .as_object()
+        .is_some_and(|extensions| !extensions.is_empty());
     if breaks || remote_contexts {
         return Err(Answer::server_error());
     }
@@ -311,14 +403,19 @@ fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<Asse
         a.badge_class == badge_class && a.email == email && a.revoked.is_none() && !is_expired(a)
     };
     if body["allowDuplicateAwards"] == json!(false) && shared.ledger.assertions().iter().any(held) {
-        return Err(validation_error("A previous award of this badge already exists for this recipient."));
+        return Err(validation_error(
+            "A previous award of this badge already exists for this recipient.",
+        ));
     }
     Ok(Assertion {
         entity_id: new_entity_id(),
         badge_class,
         email,
         salt: new_entity_id(),
-        evidence_url: evidence.iter().find_map(|item| item["url"].as_str()).map(str::to_owned),
+        evidence_url: evidence
+            .iter()
+            .find_map(|item| item["url"].as_str())
+            .map(str::to_owned),
         narrative,
         notify: body["notify"].as_bool().unwrap_or(false),
         issued_on,
@@ -333,7 +430,10 @@ fn is_expired(assertion: &Assertion) -> bool {
 
 fn check_revocation(shared: &Shared, call: &Call, id: String) -> Result<Work, Answer> {
     let assertions = shared.ledger.assertions();
-    let assertion = assertions.iter().find(|a| a.entity_id == id).ok_or_else(not_found)?;
+    let assertion = assertions
+        .iter()
+        .find(|a| a.entity_id == id)
+        .ok_or_else(not_found)?;
     if assertion.revoked.is_some() {
         return Err(validation_error("Assertion is already revoked"));
     }
@@ -342,15 +442,17 @@ fn check_revocation(shared: &Shared, call: &Call, id: String) -> Result<Work, An
     match reason {
         Ok(reason) => Ok(Work::Revoke { id, reason }),
         Err(Refusal::Breaks) => Err(Answer::server_error()),
-        Err(Refusal::Invalid(messages)) => {
-            Err(field_errors(Map::from_iter([("revocation_reason".to_owned(), messages)])))
-        }
+        Err(Refusal::Invalid(messages)) => Err(field_errors(Map::from_iter([(
+            "revocation_reason".to_owned(),
+            messages,
+        )]))),
     }
 }
 
 fn read(shared: &Shared, call: &Call, route: Route) -> Answer {
     let classes = || shared.ledger.badge_classes();
-    let one = |found: Option<Value>| found.map_or_else(not_found, |value| success(200, vec![value]));
+    let one =
+        |found: Option<Value>| found.map_or_else(not_found, |value| success(200, vec![value]));
     match route {
         Route::Issuer(id) => one((id == ISSUER_SLUG).then(|| pages::issuer(shared))),
         Route::BadgeClass(id) => {
@@ -358,23 +460,47 @@ fn read(shared: &Shared, call: &Call, route: Route) -> Answer {
             one(found.map(|class| pages::badge_class(shared, &class)))
         }
         Route::Assertion(id) => {
-            let found = shared.ledger.assertions().into_iter().find(|a| a.entity_id == id);
+            let found = shared
+                .ledger
+                .assertions()
+                .into_iter()
+                .find(|a| a.entity_id == id);
             one(found.map(|assertion| pages::assertion(shared, &assertion)))
         }
         Route::ListBadgeClasses(issuer) if issuer == ISSUER_SLUG => {
-            let all = classes().iter().map(|class| pages::badge_class(shared, class)).collect();
+            let all = classes()
+                .iter()
+                .map(|class| pages::badge_class(shared, class))
+                .collect();
             page(shared, call, all)
         }
-        Route::AssertionsOf { issuer, badge_class } => {
+        Route::AssertionsOf {
+            issuer,
+            badge_class,
+        } => {
             let known = issuer.as_ref().is_none_or(|issuer| issuer == ISSUER_SLUG)
-                && badge_class.as_ref().is_none_or(|id| classes().iter().any(|c| c.entity_id == *id));
+                && badge_class
+                    .as_ref()
+                    .is_none_or(|id| classes().iter().any(|c| c.entity_id == *id));
             if !known {
                 return not_found();
             }
-            page(shared, call, assertions(shared, call, badge_class.as_deref()))
+            page(
+                shared,
+                call,
+                assertions(shared, call, badge_class.as_deref()),
+            )
         }
-        Route::Public { kind, id, image: true } => pages::to_media(shared, &kind, &id),
-        Route::Public { kind, id, image: false } => pages::public(shared, &kind, &id, false),
+        Route::Public {
+            kind,
+            id,
+            image: true,
+        } => pages::to_media(shared, &kind, &id),
+        Route::Public {
+            kind,
+            id,
+            image: false,
+        } => pages::public(shared, &kind, &id, false),
         Route::Media { kind, id } => pages::public(shared, &kind, &id, true),
         _ => not_found(),
     }
@@ -382,7 +508,11 @@ fn read(shared: &Shared, call: &Call, route: Route) -> Answer {
 
 fn assertions(shared: &Shared, call: &Call, badge_class: Option<&str>) -> Vec<Value> {
     let recipients = call.query_values("recipient");
-    let is_set = |name: &str| call.query_values(name).iter().any(|v| v == "1" || v == "true");
+    let is_set = |name: &str| {
+        call.query_values(name)
+            .iter()
+            .any(|v| v == "1" || v == "true")
+    };
     let (revoked, expired) = (is_set("include_revoked"), is_set("include_expired"));
     shared
         .ledger
@@ -397,7 +527,11 @@ fn assertions(shared: &Shared, call: &Call, badge_class: Option<&str>) -> Vec<Va
 
 /// Everything, oldest first; with `num`, so many a page, newest first, the next in the `Link` header.
 fn page(shared: &Shared, call: &Call, mut all: Vec<Value>) -> Answer {
-    let number = |name: &str| call.query_values(name).first().and_then(|value| value.parse::<usize>().ok());
+    let number = |name: &str| {
+        call.query_values(name)
+            .first()
+            .and_then(|value| value.parse::<usize>().ok())
+    };
     let Some(num) = number("num").filter(|num| *num > 0) else {
         return success(200, all);
     };
@@ -407,11 +541,16 @@ fn page(shared: &Shared, call: &Call, mut all: Vec<Value>) -> Answer {
     let mut answer = success(200, all[start..end].to_vec());
     if end < all.len() {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in url::form_urlencoded::parse(call.query.as_bytes()).filter(|(n, _)| n != "cursor") {
+        for (name, value) in
+            url::form_urlencoded::parse(call.query.as_bytes()).filter(|(n, _)| n != "cursor")
+        {
             query.append_pair(&name, &value);
         }
         let query = query.append_pair("cursor", &end.to_string()).finish();
-        answer.headers.push((header::LINK, format!("<{}{}?{query}>; rel=\"next\"", shared.origin, call.path)));
+        answer.headers.push((
+            header::LINK,
+            format!("<{}{}?{query}>; rel=\"next\"", shared.origin, call.path),
+        ));
     }
     answer
 }

@@ -82,9 +82,15 @@ enum Entry {
     Request(RequestRecord),
     BadgeClass(BadgeClass),
     Assertion(Assertion),
-    Revocation { time: DateTime<Utc>, entity_id: String, reason: String },
+    Revocation {
+        time: DateTime<Utc>,
+        entity_id: String,
+        reason: String,
+    },
     Grant(Grant),
-    Refreshed { refresh: String },
+    Refreshed {
+        refresh: String,
+    },
 }
 
 /// Everything, in memory and in the file.
@@ -106,9 +112,16 @@ impl Ledger {
         let mut grants = Vec::new();
         if let Some(path) = path {
             let bytes = std::fs::read(&path).unwrap_or_default();
-            let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-            for line in bytes[..whole].split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-                let entry = serde_json::from_slice(line).expect("a whole line of the ledger is an entry");
+            let whole = bytes
+                .iter()
+                .rposition(|b| *b == b'\n')
+                .map_or(0, |at| at + 1);
+            for line in bytes[..whole]
+                .split(|b| *b == b'\n')
+                .filter(|line| !line.is_empty())
+            {
+                let entry =
+                    serde_json::from_slice(line).expect("a whole line of the ledger is an entry");
                 held.replay(entry, &mut grants);
             }
             let file = OpenOptions::new()
@@ -119,7 +132,10 @@ impl Ledger {
                 .expect("the ledger can be opened");
             file.set_len(whole as u64).expect("the ledger can be cut");
             drop(file);
-            let file = OpenOptions::new().append(true).open(&path).expect("the ledger can be appended to");
+            let file = OpenOptions::new()
+                .append(true)
+                .open(&path)
+                .expect("the ledger can be appended to");
             held.file = Some(file);
         }
         (Self(Mutex::new(held)), grants)
@@ -146,7 +162,10 @@ impl Ledger {
     /// Revokes once; `None` if it already was, or is not there.
     pub fn revoke(&self, entity_id: &str, reason: &str) -> Option<Assertion> {
         let mut held = self.held();
-        let at = held.assertions.iter().position(|a| a.entity_id == entity_id && a.revoked.is_none())?;
+        let at = held
+            .assertions
+            .iter()
+            .position(|a| a.entity_id == entity_id && a.revoked.is_none())?;
         held.write(&Entry::Revocation {
             time: Utc::now(),
             entity_id: entity_id.to_owned(),
@@ -159,7 +178,9 @@ impl Ledger {
     pub fn add_grant(&self, grant: &Grant, instead_of: Option<&str>) {
         let mut held = self.held();
         if let Some(refresh) = instead_of {
-            held.write(&Entry::Refreshed { refresh: refresh.to_owned() });
+            held.write(&Entry::Refreshed {
+                refresh: refresh.to_owned(),
+            });
         }
         held.write(&Entry::Grant(grant.clone()));
     }
@@ -177,7 +198,9 @@ impl Ledger {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().expect("no one panics with the ledger in hand")
+        self.0
+            .lock()
+            .expect("no one panics with the ledger in hand")
     }
 }
 
@@ -196,8 +219,14 @@ impl Held {
             Entry::Request(request) => self.requests.push(request),
             Entry::BadgeClass(badge_class) => self.badge_classes.push(badge_class),
             Entry::Assertion(assertion) => self.assertions.push(assertion),
-            Entry::Revocation { entity_id, reason, .. } => {
-                for assertion in self.assertions.iter_mut().filter(|a| a.entity_id == entity_id) {
+            Entry::Revocation {
+                entity_id, reason, ..
+            } => {
+                for assertion in self
+                    .assertions
+                    .iter_mut()
+                    .filter(|a| a.entity_id == entity_id)
+                {
                     assertion.revoked = Some(reason.clone());
                 }
             }

@@ -74,8 +74,12 @@ impl Builder {
     pub async fn start(self) -> FakeBadgr {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
             .expect("the port is free");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        listener.set_nonblocking(true).expect("sockets can be made non-blocking");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        listener
+            .set_nonblocking(true)
+            .expect("sockets can be made non-blocking");
         let (ledger, tokens) = Ledger::open(self.ledger);
         let shared = Arc::new(Shared {
             origin: format!("http://{address}"),
@@ -90,7 +94,11 @@ impl Builder {
             .name("fake-badgr".to_owned())
             .spawn(move || server::run(listener, served))
             .expect("threads can be spawned");
-        FakeBadgr { address, shared, thread: Some(thread) }
+        FakeBadgr {
+            address,
+            shared,
+            thread: Some(thread),
+        }
     }
 }
 
@@ -104,7 +112,12 @@ pub struct FakeBadgr {
 impl FakeBadgr {
     /// What to start one with.
     pub fn builder() -> Builder {
-        Builder { ledger: None, port: 0, expires_in: 86_400, check_url_hosts: true }
+        Builder {
+            ledger: None,
+            port: 0,
+            expires_in: 86_400,
+            check_url_hosts: true,
+        }
     }
 
     /// A fresh one on a free port, without a file.

@@ -4,7 +4,12 @@ use std::collections::HashMap;
 
 /// The parts by name, each its bytes. `None` if the body is not of that form.
 pub fn parse(content_type: &str, body: &[u8]) -> Option<HashMap<String, Vec<u8>>> {
-    let boundary = content_type.split("boundary=").nth(1)?.split(';').next()?.trim_matches('"');
+    let boundary = content_type
+        .split("boundary=")
+        .nth(1)?
+        .split(';')
+        .next()?
+        .trim_matches('"');
     let delimiter = format!("\r\n--{boundary}");
     // The first delimiter has no line break before it; given one, all are alike.
     let body = [b"\r\n", body].concat();
@@ -27,5 +32,7 @@ fn after<'a>(bytes: &'a [u8], pattern: &[u8]) -> Option<&'a [u8]> {
 }
 
 fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    bytes.windows(pattern.len()).position(|window| window == pattern)
+    bytes
+        .windows(pattern.len())
+        .position(|window| window == pattern)
 }

@@ -57,7 +57,9 @@ impl Call {
 
     /// The body as a form.
     pub fn form(&self) -> HashMap<String, String> {
-        url::form_urlencoded::parse(&self.body).into_owned().collect()
+        url::form_urlencoded::parse(&self.body)
+            .into_owned()
+            .collect()
     }
 }
 
@@ -71,7 +73,12 @@ pub struct Answer {
 
 impl Answer {
     pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type: content_type.to_owned(), headers: Vec::new(), body: body.into() }
+        Self {
+            status,
+            content_type: content_type.to_owned(),
+            headers: Vec::new(),
+            body: body.into(),
+        }
     }
 
     pub fn json(status: u16, content_type: &str, body: &Value) -> Self {
@@ -80,7 +87,11 @@ impl Answer {
 
     /// Django's page for what nobody handled.
     pub fn server_error() -> Self {
-        Self::new(500, HTML, "<!doctype html><title>Server Error (500)</title><h1>Server Error (500)</h1>")
+        Self::new(
+            500,
+            HTML,
+            "<!doctype html><title>Server Error (500)</title><h1>Server Error (500)</h1>",
+        )
     }
 
     /// 429 as the token endpoint says it: JSON that calls itself HTML, and no `Retry-After`.
@@ -118,7 +129,8 @@ pub fn run(listener: std::net::TcpListener, shared: Arc<Shared>) {
         .build()
         .expect("a runtime can be built");
     runtime.block_on(async move {
-        let listener = tokio::net::TcpListener::from_std(listener).expect("the listener is non-blocking");
+        let listener =
+            tokio::net::TcpListener::from_std(listener).expect("the listener is non-blocking");
         let stop = shared.stop.clone();
         let service = Router::new()
             .fallback(handle)
@@ -169,7 +181,8 @@ async fn handle(
                 tokio::task::yield_now().await;
                 Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
             };
-            let halves = futures_util::stream::iter([Ok(half)]).chain(futures_util::stream::once(cut));
+            let halves =
+                futures_util::stream::iter([Ok(half)]).chain(futures_util::stream::once(cut));
             answer.into_response(Body::from_stream(halves))
         }
         Ending::Reset => {
@@ -199,7 +212,11 @@ async fn deal_with(shared: &Shared, call: &Call) -> Ending {
         return ending;
     }
     let checked = api::check(shared, call, route);
-    let slow = if let Some(Fault::Slow(slow)) = fault { slow } else { Duration::ZERO };
+    let slow = if let Some(Fault::Slow(slow)) = fault {
+        slow
+    } else {
+        Duration::ZERO
+    };
     if slow + delay > Duration::ZERO {
         tokio::time::sleep(slow + delay).await;
     }
@@ -230,13 +247,19 @@ fn instead(fault: &Fault) -> Option<Ending> {
         Fault::NotFound => Ending::Answer(api::not_found()),
         Fault::RetryAfter(seconds) => {
             let mut answer = Answer::new(429, HTML, "Too Many Requests");
-            answer.headers.push((header::RETRY_AFTER, seconds.to_string()));
+            answer
+                .headers
+                .push((header::RETRY_AFTER, seconds.to_string()));
             Ending::Answer(answer)
         }
         Fault::Throttled(expires) => Ending::Answer(Answer::throttled(*expires)),
         Fault::BadRequest(body) => Ending::Answer(Answer::new(400, api::LD_JSON, body.as_bytes())),
         Fault::Status(status, body) => Ending::Answer(Answer::new(*status, HTML, body.as_bytes())),
-        Fault::HangAfter | Fault::ErrorAfter | Fault::ResetAfter | Fault::Truncated | Fault::Slow(_) => {
+        Fault::HangAfter
+        | Fault::ErrorAfter
+        | Fault::ResetAfter
+        | Fault::Truncated
+        | Fault::Slow(_) => {
             return None;
         }
     })

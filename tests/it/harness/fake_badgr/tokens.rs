@@ -39,7 +39,13 @@ impl Failures {
 
 impl Tokens {
     pub fn new(expires_in: u64, grants: Vec<Grant>) -> Self {
-        Self { expires_in, held: Mutex::new(Held { grants, failures: HashMap::new() }) }
+        Self {
+            expires_in,
+            held: Mutex::new(Held {
+                grants,
+                failures: HashMap::new(),
+            }),
+        }
     }
 
     /// Answers one request for a token, and says what it did.
@@ -62,7 +68,10 @@ impl Tokens {
         if let Some(failures) = held.failures.get(&key)
             && Instant::now() < failures.blocked_until
         {
-            return (Answer::throttled(failures.backoff()), "nothing: throttled".to_owned());
+            return (
+                Answer::throttled(failures.backoff()),
+                "nothing: throttled".to_owned(),
+            );
         }
         let good = match refresh {
             Some(token) => held.grants.iter().any(|grant| grant.refresh == token),
@@ -72,22 +81,25 @@ impl Tokens {
             }
         };
         if !good {
-            let failures = held
-                .failures
-                .entry(key)
-                .or_insert(Failures { count: 0, blocked_until: Instant::now() });
+            let failures = held.failures.entry(key).or_insert(Failures {
+                count: 0,
+                blocked_until: Instant::now(),
+            });
             failures.count += 1;
             failures.blocked_until = Instant::now() + Duration::from_secs(failures.backoff());
             return invalid(match refresh {
                 Some(_) => json!({"error": "invalid_grant"}),
-                None => json!({"error": "invalid_grant", "error_description": "Invalid credentials given."}),
+                None => {
+                    json!({"error": "invalid_grant", "error_description": "Invalid credentials given."})
+                }
             });
         }
         held.failures.remove(&key);
         if let Some(token) = refresh {
             held.grants.retain(|grant| grant.refresh != token);
         }
-        let lifetime = TimeDelta::seconds(i64::try_from(self.expires_in).expect("a lifetime is small"));
+        let lifetime =
+            TimeDelta::seconds(i64::try_from(self.expires_in).expect("a lifetime is small"));
         let grant = Grant {
             access: new_entity_id() + &new_entity_id(),
             refresh: new_entity_id() + &new_entity_id(),
@@ -103,7 +115,10 @@ impl Tokens {
             }),
         );
         held.grants.push(grant);
-        (answer, format!("granted {}", refresh.map_or("password", |_| "refresh")))
+        (
+            answer,
+            format!("granted {}", refresh.map_or("password", |_| "refresh")),
+        )
     }
 
     /// Whether this `Authorization` header may call. A call in the second half of a token's life
@@ -113,9 +128,14 @@ impl Tokens {
             return false;
         };
         let now = Utc::now();
-        let lifetime = TimeDelta::seconds(i64::try_from(self.expires_in).expect("a lifetime is small"));
+        let lifetime =
+            TimeDelta::seconds(i64::try_from(self.expires_in).expect("a lifetime is small"));
         let mut held = self.held();
-        let Some(grant) = held.grants.iter_mut().find(|g| g.access == token && now < g.expires) else {
+        let Some(grant) = held
+            .grants
+            .iter_mut()
+            .find(|g| g.access == token && now < g.expires)
+        else {
             return false;
         };
         if grant.expires - now < lifetime / 2 {
@@ -131,10 +151,15 @@ impl Tokens {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().expect("no one panics with the tokens in hand")
+        self.held
+            .lock()
+            .expect("no one panics with the tokens in hand")
     }
 }
 
 fn invalid(body: serde_json::Value) -> (Answer, String) {
-    (Answer::json(400, "application/json", &body), "nothing: 400".to_owned())
+    (
+        Answer::json(400, "application/json", &body),
+        "nothing: 400".to_owned(),
+    )
 }
