@@ -11,10 +11,7 @@ pub const KEY_ID: &str = "test-key";
 
 /// Made for these tests and used nowhere else.
 const RSA_KEY: &str = include_str!("../../fixtures/test_rsa_key.b64");
-const RSA_MODULUS: &str = "9MLTvfTLRrlasw9mJHXlbaFO65c0fUPgEkybS07iJUisvOSTpmBWDPuFtA6WGdSR4X9ASA1CkYwrh5xW0sy7\
-    Feb717agQkgGL-5KrPa4yEV5mHtBRK3zQys7bLLyD5AFHrB8fPEP8ImxVyhcRySWnZA7MGZdyF8_4wKebJLBmahwJ9vyORgOXRdS4AW4A9bQVd8b\
-    0TVBeShxk_gC_V3oI20pNyG0d-0ruJmvjBxxjmAUby2W53uODEUZpsuHKel8X8dqIV_ETgYQnb0zdnXuEFtMYhQhqEG0zDVIO8XeMrZy-bU9rjST\
-    wabH7HfqEoJPvngIXm6yKwYo4qGEfGj4aw";
+const RSA_MODULUS: &str = include_str!("../../fixtures/test_rsa_modulus.b64");
 
 /// A token on its way: what it claims.
 pub struct Token {
