@@ -4,6 +4,7 @@
 //! connection ends, nothing more is done. Started again on the same ledger and port, it knows what it knew.
 
 mod api;
+mod checks;
 mod connection;
 mod faults;
 mod ledger;
