@@ -1,0 +1,3 @@
+//! Bytes to domain and back; no sockets.
+
+pub mod record;
