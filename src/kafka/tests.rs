@@ -1,1 +1,8 @@
-//! x
+//! The room against the embedded broker.
+
+mod admin;
+mod harness;
+mod producer;
+mod raw;
+mod reading;
+mod starting;
