@@ -15,7 +15,7 @@ pub use names::NAMES;
 pub use source::ConfigError;
 
 use self::{source::Source, values::Values};
-use crate::{secret::Secret, store::DatabaseUrl};
+use crate::{secret::Secret, store::DatabaseUrl, telemetry::LogFormat};
 
 /// Every setting with its meaning and default: what `--config` files are written from.
 pub const SAMPLE: &str = include_str!("../config.default.toml");
@@ -134,12 +134,20 @@ pub struct Topics {
 impl Topics {
     /// Every topic that is read.
     pub fn read(&self) -> Vec<String> {
-        [&self.enrollment, &self.certificate, &self.extra].into_iter().flatten().cloned().collect()
+        [&self.enrollment, &self.certificate, &self.extra]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// Every topic that is written.
     pub fn written(&self) -> Vec<String> {
-        vec![self.badge_awarded.clone(), self.badge_revoked.clone(), self.dead_letters.clone()]
+        vec![
+            self.badge_awarded.clone(),
+            self.badge_revoked.clone(),
+            self.dead_letters.clone(),
+        ]
     }
 }
 
@@ -171,15 +179,6 @@ pub struct Issuer {
     pub image: Option<PathBuf>,
 }
 
-/// `LOG_FORMAT`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
-}
-
 impl Settings {
     /// Reads `--config FILE`, else `ACCOLADE_CONFIG`, else `./accolade.toml` if there is one; then the environment.
     ///
@@ -201,7 +200,10 @@ impl Settings {
         let database_url: DatabaseUrl = values.parsed("DATABASE_URL", "sqlite://accolade.db");
         let secret_key = values.secret("SECRET_KEY");
         if !database_url.is_sqlite() && secret_key.is_none() {
-            values.error("SECRET_KEY", "needed with a postgres:// database; set it to a long random text");
+            values.error(
+                "SECRET_KEY",
+                "needed with a postgres:// database; set it to a long random text",
+            );
         }
         let backend = backend(&mut values);
         let topics = topics(&mut values);
@@ -262,10 +264,18 @@ impl Settings {
 
 /// `BADGING_BACKEND`, by its own name or by the last part of a dotted path.
 fn backend(values: &mut Values) -> Backend {
-    let default = if values.has("BADGR_BASE_URL") { "badgr" } else { "builtin" };
+    let default = if values.has("BADGR_BASE_URL") {
+        "badgr"
+    } else {
+        "builtin"
+    };
     let named = values.text("BADGING_BACKEND").unwrap_or_else(|| default.to_owned());
     let last = named.rsplit('.').next().unwrap_or(&named).to_lowercase();
-    match last.strip_suffix("backend").filter(|name| !name.is_empty()).unwrap_or(&last) {
+    match last
+        .strip_suffix("backend")
+        .filter(|name| !name.is_empty())
+        .unwrap_or(&last)
+    {
         "builtin" => Backend::Builtin,
         "badgr" => Backend::Badgr(Badgr {
             base_url: values.required_url("BADGR_BASE_URL", "the badgr backend"),
@@ -293,7 +303,10 @@ fn backend(values: &mut Values) -> Backend {
 }
 
 fn topics(values: &mut Values) -> Topics {
-    let prefix = values.text("TOPIC_PREFIX").map(|prefix| format!("{prefix}-")).unwrap_or_default();
+    let prefix = values
+        .text("TOPIC_PREFIX")
+        .map(|prefix| format!("{prefix}-"))
+        .unwrap_or_default();
     let mut list = |name: &str, default: &str| -> Vec<String> {
         let names = values.text(name).unwrap_or_else(|| default.to_owned());
         let names = names.split(',').map(str::trim).filter(|topic| !topic.is_empty());

@@ -20,20 +20,38 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(super) fn new(place: Place, problem: impl Into<String>) -> Self {
-        Self { place, problem: problem.into() }
+        Self {
+            place,
+            problem: problem.into(),
+        }
     }
 
     pub(super) fn of_file(path: &Path, problem: impl Into<String>) -> Self {
-        Self::new(Place::File { path: path.to_owned(), line: None, name: None }, problem)
+        Self::new(
+            Place::File {
+                path: path.to_owned(),
+                line: None,
+                name: None,
+            },
+            problem,
+        )
     }
 }
 
 /// Where a value was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    File { path: PathBuf, line: Option<usize>, name: Option<String> },
-    Environment { variable: String },
-    Nowhere { name: String },
+    File {
+        path: PathBuf,
+        line: Option<usize>,
+        name: Option<String>,
+    },
+    Environment {
+        variable: String,
+    },
+    Nowhere {
+        name: String,
+    },
 }
 
 impl fmt::Display for Place {
@@ -95,7 +113,14 @@ impl Source {
     }
 
     pub(super) fn parse(&mut self, path: &Path, text: &str, errors: &mut Vec<ConfigError>) {
-        let line_of = |offset: usize| text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
+        let line_of = |offset: usize| {
+            text.as_bytes()
+                .iter()
+                .take(offset)
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1
+        };
         let at = |line, name: Option<&str>| Place::File {
             path: path.to_owned(),
             line: Some(line),
@@ -116,7 +141,10 @@ impl Source {
             let name = key.get_ref().as_ref();
             let place = at(line_of(key.span().start), Some(name));
             if !NAMES.contains(&name) && !is_kafka_property(name) {
-                errors.push(ConfigError::new(place, "no such setting; see `src/config.default.toml` for all of them"));
+                errors.push(ConfigError::new(
+                    place,
+                    "no such setting; see `src/config.default.toml` for all of them",
+                ));
                 continue;
             }
             let raw = match value.get_ref() {
@@ -130,7 +158,10 @@ impl Source {
                     }
                 },
                 _ => {
-                    errors.push(ConfigError::new(place, "expected a text in quotes, an integer, true or false"));
+                    errors.push(ConfigError::new(
+                        place,
+                        "expected a text in quotes, an integer, true or false",
+                    ));
                     continue;
                 }
             };
@@ -141,24 +172,31 @@ impl Source {
     /// An empty variable counts as not set: container tools pass those on.
     fn read_environment(&mut self, environment: &HashMap<String, String>, errors: &mut Vec<ConfigError>) {
         let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
-        let kafka = environment.keys().map(String::as_str).filter(|name| is_kafka_property(name));
+        let kafka = environment
+            .keys()
+            .map(String::as_str)
+            .filter(|name| is_kafka_property(name));
         let kafka = kafka.map(|name| name.strip_suffix("_FILE").unwrap_or(name));
         let names: std::collections::BTreeSet<&str> = NAMES.into_iter().chain(kafka).collect();
         for name in names {
             let file_variable = format!("{name}_FILE");
-            let place = |variable: &str| Place::Environment { variable: variable.to_owned() };
+            let place = |variable: &str| Place::Environment {
+                variable: variable.to_owned(),
+            };
             match (set(name), set(&file_variable)) {
                 (Some(_), Some(_)) => errors.push(ConfigError::new(
                     place(&file_variable),
                     format!("{name} is set too; set one of the two"),
                 )),
                 (Some(value), None) => {
-                    self.values.insert(name.to_owned(), (Raw::Untyped(value.clone()), place(name)));
+                    self.values
+                        .insert(name.to_owned(), (Raw::Untyped(value.clone()), place(name)));
                 }
                 (None, Some(path)) => match std::fs::read_to_string(path) {
                     Ok(text) => {
                         let text = text.trim_end_matches(['\r', '\n']).to_owned();
-                        self.values.insert(name.to_owned(), (Raw::Untyped(text), place(&file_variable)));
+                        self.values
+                            .insert(name.to_owned(), (Raw::Untyped(text), place(&file_variable)));
                     }
                     Err(error) => errors.push(ConfigError::new(
                         place(&file_variable),

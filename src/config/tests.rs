@@ -5,7 +5,10 @@ use std::io::Write;
 use super::*;
 
 fn environment(pairs: &[(&str, &str)]) -> HashMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn from_environment(pairs: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
@@ -20,8 +23,12 @@ fn from_file(text: &str) -> Result<Settings, Vec<String>> {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(text.as_bytes()).expect("written");
     let name = file.path().display().to_string();
-    Settings::load(Some(file.path()), &HashMap::new())
-        .map_err(|errors| errors.iter().map(|error| error.to_string().replace(&name, "FILE")).collect())
+    Settings::load(Some(file.path()), &HashMap::new()).map_err(|errors| {
+        errors
+            .iter()
+            .map(|error| error.to_string().replace(&name, "FILE"))
+            .collect()
+    })
 }
 
 #[test]
@@ -29,7 +36,10 @@ fn the_sample_names_every_setting_and_is_valid_when_uncommented() {
     let uncommented: String = SAMPLE
         .lines()
         .filter_map(|line| line.strip_prefix("# "))
-        .filter(|line| line.split_once(" = ").is_some_and(|(name, _)| !name.contains([' ', ':'])))
+        .filter(|line| {
+            line.split_once(" = ")
+                .is_some_and(|(name, _)| !name.contains([' ', ':']))
+        })
         .filter(|line| !line.ends_with("\"\"") && !line.starts_with("ISSUER_IMAGE"))
         .map(|line| format!("{line}\n"))
         .collect();
@@ -55,7 +65,8 @@ fn defaults_are_those_of_the_contract() {
 
 #[test]
 fn a_file_is_read_strictly_and_every_error_has_its_line_and_no_value() {
-    let errors = from_file("SECRET_KEY = 7331\n\nBADGR_TIMEOUTS = 3\nINGEST_CONSUMERS = \"hunter2\"\n").expect_err("wrong");
+    let errors =
+        from_file("SECRET_KEY = 7331\n\nBADGR_TIMEOUTS = 3\nINGEST_CONSUMERS = \"hunter2\"\n").expect_err("wrong");
     assert_eq!(
         errors,
         [
@@ -71,7 +82,10 @@ fn a_file_is_read_strictly_and_every_error_has_its_line_and_no_value() {
 
 #[test]
 fn settings_that_need_each_other_are_checked_together() {
-    let errors = from_environment(&[("BADGR_BASE_URL", "http://b.example/"), ("DATABASE_URL", "postgres://h/d")]);
+    let errors = from_environment(&[
+        ("BADGR_BASE_URL", "http://b.example/"),
+        ("DATABASE_URL", "postgres://h/d"),
+    ]);
     assert_eq!(
         errors.expect_err("four are missing"),
         [
@@ -95,7 +109,9 @@ fn a_dotted_path_names_a_backend_by_its_last_part() {
         ("BADGR_ISSUER_SLUG", "i"),
     ])
     .expect("valid");
-    let Backend::Badgr(badgr) = &settings.backend else { panic!("badgr") };
+    let Backend::Badgr(badgr) = &settings.backend else {
+        panic!("badgr")
+    };
     assert_eq!(badgr.base_url, "https://badgr.example");
     assert!(!format!("{settings:?}").contains("p4ssw0rd"));
 }
@@ -108,16 +124,33 @@ fn a_variable_may_name_a_file_that_holds_the_value() {
     let settings = from_environment(&[("SECRET_KEY_FILE", &path)]).expect("valid");
     assert_eq!(settings.secret_key, Some(Secret::new("from a file")));
     let errors = from_environment(&[("SECRET_KEY_FILE", &path), ("SECRET_KEY", "x")]).expect_err("both");
-    assert_eq!(errors, ["environment: SECRET_KEY_FILE: SECRET_KEY is set too; set one of the two"]);
-    assert!(from_environment(&[("CA_FILE", "/ca.pem")]).expect("a setting of its own").ca_file.is_some());
+    assert_eq!(
+        errors,
+        ["environment: SECRET_KEY_FILE: SECRET_KEY is set too; set one of the two"]
+    );
+    assert!(
+        from_environment(&[("CA_FILE", "/ca.pem")])
+            .expect("a setting of its own")
+            .ca_file
+            .is_some()
+    );
 }
 
 #[test]
 fn librdkafka_properties_pass_and_what_it_does_not_know_is_warned_of() {
-    let settings = from_environment(&[("KAFKA_SECURITY_PROTOCOL", "ssl"), ("KAFKA_PORT", "tcp://10.0.0.1:9092")]);
+    let settings = from_environment(&[
+        ("KAFKA_SECURITY_PROTOCOL", "ssl"),
+        ("KAFKA_PORT", "tcp://10.0.0.1:9092"),
+    ]);
     let settings = settings.expect("valid");
-    assert_eq!(settings.kafka_properties.keys().collect::<Vec<_>>(), ["security.protocol"]);
-    assert_eq!(settings.warnings, ["environment: KAFKA_PORT is ignored: librdkafka has no property port"]);
+    assert_eq!(
+        settings.kafka_properties.keys().collect::<Vec<_>>(),
+        ["security.protocol"]
+    );
+    assert_eq!(
+        settings.warnings,
+        ["environment: KAFKA_PORT is ignored: librdkafka has no property port"]
+    );
     let errors = from_environment(&[("KAFKA_SECURITY_PROTOCOL", "telepathy")]).expect_err("no such protocol");
     assert_eq!(errors.len(), 1);
     assert!(errors[0].starts_with("environment: KAFKA_SECURITY_PROTOCOL: ") && !errors[0].contains("telepathy"));

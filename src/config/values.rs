@@ -20,7 +20,11 @@ impl Values {
 
     /// The settings, unless something was wrong.
     pub(super) fn finish<T>(self, settings: T) -> Result<T, Vec<ConfigError>> {
-        if self.errors.is_empty() { Ok(settings) } else { Err(self.errors) }
+        if self.errors.is_empty() {
+            Ok(settings)
+        } else {
+            Err(self.errors)
+        }
     }
 
     pub(super) fn error(&mut self, name: &str, problem: impl Into<String>) {
@@ -86,7 +90,10 @@ impl Values {
         };
         let value = value.and_then(|value| T::try_from(value).ok());
         value.filter(|value| range.contains(value)).unwrap_or_else(|| {
-            self.error(name, format!("expected an integer from {} to {}", range.start(), range.end()));
+            self.error(
+                name,
+                format!("expected an integer from {} to {}", range.start(), range.end()),
+            );
             default
         })
     }
@@ -131,7 +138,10 @@ impl Values {
 
     pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(name)?;
-        let chosen = choices.iter().find(|(choice, _)| *choice == text).map(|(_, value)| *value);
+        let chosen = choices
+            .iter()
+            .find(|(choice, _)| *choice == text)
+            .map(|(_, value)| *value);
         if chosen.is_none() {
             let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
             self.error(name, format!("expected one of: {}", names.join(", ")));

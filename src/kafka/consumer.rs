@@ -74,11 +74,7 @@ impl Consumer {
     ///
     /// # Errors
     /// When librdkafka does not accept the settings, or `topics` is empty.
-    pub fn new(
-        settings: &Settings,
-        topics: &[String],
-        events: impl ConsumerEvents,
-    ) -> Result<Self, KafkaError> {
+    pub fn new(settings: &Settings, topics: &[String], events: impl ConsumerEvents) -> Result<Self, KafkaError> {
         let state = Arc::new(State::new());
         let context = GroupContext {
             events: Box::new(events),
@@ -87,9 +83,7 @@ impl Consumer {
         let mut config = settings.client_config(&DEFAULTS, &FIXED);
         config.set("group.id", &settings.group_id);
         // With KIP-848 the brokers assign, and librdkafka refuses the client-side strategy.
-        if config.get("group.protocol") != Some("consumer")
-            && config.get("partition.assignment.strategy").is_none()
-        {
+        if config.get("group.protocol") != Some("consumer") && config.get("partition.assignment.strategy").is_none() {
             config.set("partition.assignment.strategy", "cooperative-sticky");
         }
         let inner: BaseConsumer<GroupContext> = config
@@ -183,9 +177,7 @@ impl Consumer {
             .map_err(|error| KafkaError::of("store offsets", error))?;
         }
         match self.inner.store_offsets(&list) {
-            Err(ClientError::StoreOffset(
-                RDKafkaErrorCode::State | RDKafkaErrorCode::UnknownPartition,
-            )) => {
+            Err(ClientError::StoreOffset(RDKafkaErrorCode::State | RDKafkaErrorCode::UnknownPartition)) => {
                 debug!("offsets of partitions that went away were not stored");
                 Ok(())
             }
@@ -294,10 +286,7 @@ impl Consumer {
     }
 
     /// Calls with all partitions held, if there are any.
-    fn held(
-        &self,
-        call: impl FnOnce(&TopicPartitionList) -> Result<(), ClientError>,
-    ) -> Result<(), ClientError> {
+    fn held(&self, call: impl FnOnce(&TopicPartitionList) -> Result<(), ClientError>) -> Result<(), ClientError> {
         let list = self.inner.assignment()?;
         if list.count() == 0 {
             return Ok(());
@@ -343,12 +332,10 @@ fn bounded<T: Send + 'static>(
     call: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, KafkaError> {
     let (sender, receiver) = sync_channel(1);
-    thread::Builder::new()
-        .name(operation.to_owned())
-        .spawn(move || {
-            // Whoever asked may have gone.
-            let _ = sender.send(call());
-        })?;
+    thread::Builder::new().name(operation.to_owned()).spawn(move || {
+        // Whoever asked may have gone.
+        let _ = sender.send(call());
+    })?;
     receiver.recv_timeout(timeout).map_err(|error| {
         if error == RecvTimeoutError::Disconnected {
             warn!("the thread to {operation} panicked");

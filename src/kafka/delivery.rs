@@ -42,9 +42,7 @@ impl ProducerContext for DeliveryContext {
                 self.observer.answered();
                 Ok((message.partition(), message.offset()))
             }
-            Err((error, _)) => Err(error
-                .rdkafka_error_code()
-                .unwrap_or(RDKafkaErrorCode::Unknown)),
+            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
         };
         // Whoever sent it may no longer want to know.
         let _ = receipt.send(outcome);

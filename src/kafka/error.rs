@@ -20,10 +20,7 @@ impl BrokerCode {
         use RDKafkaErrorCode as Code;
         matches!(
             self.0,
-            Code::BrokerTransportFailure
-                | Code::AllBrokersDown
-                | Code::Resolve
-                | Code::OperationTimedOut
+            Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut
         )
     }
 
@@ -150,9 +147,9 @@ impl KafkaError {
     /// The code of librdkafka or of the broker, where there is one.
     pub fn broker_code(&self) -> Option<BrokerCode> {
         match self {
-            Self::Broker { source, .. }
-            | Self::Fatal { source, .. }
-            | Self::TopicsNotCreated { source, .. } => Some(*source),
+            Self::Broker { source, .. } | Self::Fatal { source, .. } | Self::TopicsNotCreated { source, .. } => {
+                Some(*source)
+            }
             _ => None,
         }
     }
@@ -160,17 +157,11 @@ impl KafkaError {
     /// The same call may succeed later though nobody changed anything here.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::Unreachable { .. }
-            | Self::TimedOut { .. }
-            | Self::Local { .. }
-            | Self::Thread(_) => true,
-            Self::Broker { source, .. } | Self::TopicsNotCreated { source, .. } => {
-                !source.is_permanent()
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Local { .. } | Self::Thread(_) => true,
+            Self::Broker { source, .. } | Self::TopicsNotCreated { source, .. } => !source.is_permanent(),
+            Self::UnknownProperty { .. } | Self::InvalidProperty { .. } | Self::Refused { .. } | Self::Fatal { .. } => {
+                false
             }
-            Self::UnknownProperty { .. }
-            | Self::InvalidProperty { .. }
-            | Self::Refused { .. }
-            | Self::Fatal { .. } => false,
         }
     }
 
@@ -182,9 +173,7 @@ impl KafkaError {
     /// What rdkafka said, without the values it quotes.
     pub(super) fn of(operation: &'static str, error: ClientError) -> Self {
         match error {
-            ClientError::ClientConfig(result, _, name, _) => {
-                super::settings::property_error(result, name)
-            }
+            ClientError::ClientConfig(result, _, name, _) => super::settings::property_error(result, name),
             ClientError::ClientCreation(reason) => Self::Refused { reason },
             ClientError::MessageConsumptionFatal(code) => Self::Fatal {
                 operation,
@@ -250,9 +239,7 @@ impl SendError {
     pub(super) fn of(code: RDKafkaErrorCode) -> Self {
         use RDKafkaErrorCode as Code;
         match code {
-            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
-                Self::TooLarge
-            }
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => Self::TooLarge,
             Code::InvalidRecord
             | Code::PolicyViolation
             | Code::InvalidTimestamp

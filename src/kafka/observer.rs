@@ -57,10 +57,7 @@ impl Observer {
         if code == RDKafkaErrorCode::AllBrokersDown {
             if !self.down.swap(true, Ordering::Relaxed) {
                 let reason = self.reason().unwrap_or_else(|| reason.to_owned());
-                warn!(
-                    kafka.role = role,
-                    "no Kafka broker can be reached: {reason}"
-                );
+                warn!(kafka.role = role, "no Kafka broker can be reached: {reason}");
             }
             return;
         }
@@ -95,19 +92,14 @@ impl Observer {
     /// Why a broker could not be reached the last time, such as
     /// `127.0.0.1:9092: connection refused`.
     pub(super) fn reason(&self) -> Option<String> {
-        self.reason
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 fn is_refusal(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
-        RDKafkaErrorCode::Authentication
-            | RDKafkaErrorCode::SaslAuthenticationFailed
-            | RDKafkaErrorCode::SSL
+        RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::SSL
     )
 }
 
@@ -164,10 +156,7 @@ mod tests {
             "1/1 brokers are down",
         );
         assert!(observer.is_down());
-        assert_eq!(
-            observer.reason().as_deref(),
-            Some("h:1: connection refused")
-        );
+        assert_eq!(observer.reason().as_deref(), Some("h:1: connection refused"));
         observer.answered();
         assert!(!observer.is_down());
     }

@@ -269,10 +269,7 @@ impl Client {
             .expect("a client has its producer until it is dropped")
     }
 
-    fn queue(
-        &self,
-        record: &OutgoingRecord,
-    ) -> Result<oneshot::Receiver<Outcome>, RDKafkaErrorCode> {
+    fn queue(&self, record: &OutgoingRecord) -> Result<oneshot::Receiver<Outcome>, RDKafkaErrorCode> {
         let (sender, receiver) = oneshot::channel();
         let mut out = BaseRecord::with_opaque_to(&record.topic, Box::new(sender));
         out.key = record.key.as_deref();
@@ -280,9 +277,7 @@ impl Client {
         out.headers = from_headers(record);
         match self.producer().send(out) {
             Ok(()) => Ok(receiver),
-            Err((error, _)) => Err(error
-                .rdkafka_error_code()
-                .unwrap_or(RDKafkaErrorCode::InvalidArgument)),
+            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::InvalidArgument)),
         }
     }
 
@@ -293,9 +288,7 @@ impl Client {
 
     fn flush(&self, timeout: Duration) -> Result<(), KafkaError> {
         self.producer().flush(timeout).map_err(|error| match error {
-            ClientError::Flush(RDKafkaErrorCode::OperationTimedOut) => {
-                KafkaError::TimedOut { operation: "flush" }
-            }
+            ClientError::Flush(RDKafkaErrorCode::OperationTimedOut) => KafkaError::TimedOut { operation: "flush" },
             error => KafkaError::of("flush", error),
         })
     }

@@ -61,11 +61,7 @@ impl Settings {
     }
 
     /// A client's configuration: `defaults`, over them [`Self::extra`], over these `fixed`.
-    pub(super) fn client_config(
-        &self,
-        defaults: &[(&str, &str)],
-        fixed: &[(&str, &str)],
-    ) -> ClientConfig {
+    pub(super) fn client_config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         let mut set = |name: &str, value: &str| {
             config.set(canonical(name), value);
@@ -93,10 +89,7 @@ fn canonical(name: &str) -> &str {
 pub fn is_known_property(name: &str) -> bool {
     !matches!(
         try_property(name, ""),
-        Err(ClientError::ClientConfig(
-            RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN,
-            ..
-        )) | Err(ClientError::Nul(_))
+        Err(ClientError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) | Err(ClientError::Nul(_))
     )
 }
 
@@ -162,8 +155,7 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_and_not_quoted() {
-        let error =
-            check_properties(&properties(&[("security.protocol", "hunter2")])).expect_err("bad");
+        let error = check_properties(&properties(&[("security.protocol", "hunter2")])).expect_err("bad");
         assert_eq!(error.code(), "invalid_property");
         assert!(error.to_string().contains("security.protocol"), "{error}");
         let shown = format!("{error} {error:?}");
@@ -171,8 +163,7 @@ mod tests {
 
         let error = check_properties(&properties(&[("port", "tcp")])).expect_err("unknown");
         assert_eq!(error.code(), "unknown_property");
-        check_properties(&properties(&[("sasl.password", "x"), ("linger.ms", "5")]))
-            .expect("good ones pass");
+        check_properties(&properties(&[("sasl.password", "x"), ("linger.ms", "5")])).expect("good ones pass");
     }
 
     #[test]
@@ -187,10 +178,7 @@ mod tests {
     #[test]
     fn what_correctness_rests_on_cannot_be_set_under_another_name() {
         let mut settings = Settings::new("127.0.0.1:1");
-        settings.extra = properties(&[
-            ("request.required.acks", "0"),
-            ("queue.buffering.max.ms", "7"),
-        ]);
+        settings.extra = properties(&[("request.required.acks", "0"), ("queue.buffering.max.ms", "7")]);
         let config = settings.client_config(&[("linger.ms", "0")], &[("acks", "all")]);
         assert_eq!(config.get("acks"), Some("all"));
         assert_eq!(config.get("request.required.acks"), None);

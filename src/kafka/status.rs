@@ -167,19 +167,16 @@ impl Statistics {
             .topics
             .into_iter()
             .flat_map(|(topic, statistics)| {
-                statistics
-                    .partitions
-                    .into_values()
-                    .filter_map(move |partition| {
-                        let known = [partition.consumer_lag_stored, partition.consumer_lag]
-                            .into_iter()
-                            .find_map(|lag| u64::try_from(lag).ok())?;
-                        Some(PartitionLag {
-                            topic: topic.clone(),
-                            partition: partition.partition,
-                            records: known,
-                        })
+                statistics.partitions.into_values().filter_map(move |partition| {
+                    let known = [partition.consumer_lag_stored, partition.consumer_lag]
+                        .into_iter()
+                        .find_map(|lag| u64::try_from(lag).ok())?;
+                    Some(PartitionLag {
+                        topic: topic.clone(),
+                        partition: partition.partition,
+                        records: known,
                     })
+                })
             })
             .collect();
         lag.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));

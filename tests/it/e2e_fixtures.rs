@@ -16,19 +16,12 @@ fn a_database_survives_a_crash_of_its_server() {
     let mut cluster = Postgres::own();
     let url = cluster.database();
     let (port, first) = (cluster.port(), cluster.pid());
-    let name = url
-        .rsplit('/')
-        .next()
-        .expect("the URL ends with the name")
-        .to_owned();
+    let name = url.rsplit('/').next().expect("the URL ends with the name").to_owned();
     cluster.psql(&name, "CREATE TABLE kept AS SELECT 42 AS answer");
     cluster.stop_immediately();
     cluster.start();
     assert_eq!(
-        (
-            cluster.port(),
-            cluster.psql(&name, "SELECT answer FROM kept").as_str()
-        ),
+        (cluster.port(), cluster.psql(&name, "SELECT answer FROM kept").as_str()),
         (port, "42")
     );
     assert_ne!(cluster.pid(), first);
@@ -50,8 +43,7 @@ async fn an_acknowledged_record_survives_the_kill_of_its_broker() {
         configuration.set("bootstrap.servers", kafka.bootstrap());
         configuration
     };
-    let admin: AdminClient<DefaultClientContext> =
-        configuration.create().expect("a client can be made");
+    let admin: AdminClient<DefaultClientContext> = configuration.create().expect("a client can be made");
     let new = NewTopic::new(&topic, -1, TopicReplication::Fixed(1));
     let made = admin
         .create_topics([&new], &AdminOptions::new())
@@ -59,10 +51,7 @@ async fn an_acknowledged_record_survives_the_kill_of_its_broker() {
         .expect("the broker answers");
     assert_eq!(made, [Ok(topic.clone())]);
     let producer: FutureProducer = configuration.create().expect("a producer can be made");
-    let record = FutureRecord::to(&topic)
-        .key("1")
-        .payload("one")
-        .partition(3);
+    let record = FutureRecord::to(&topic).key("1").payload("one").partition(3);
     producer
         .send(record, Duration::from_secs(20))
         .await

@@ -31,10 +31,7 @@ fn an_event_carries_the_same_data_in_all_its_shapes() {
         Event::learner_retired(&ada),
         Event::badge_requested(&ada, "helper", "xblock", ""),
     ] {
-        let event = event
-            .id("e1")
-            .at("2026-11-01T12:00:00Z")
-            .with("/extra", json!(1));
+        let event = event.id("e1").at("2026-11-01T12:00:00Z").with("/extra", json!(1));
         let (structured, binary, bare) = (event.structured(), event.binary(), event.bare());
         assert_eq!(body(&structured), event.json());
         assert_eq!(&body(&structured)["data"], event.data());
@@ -57,10 +54,7 @@ fn an_event_carries_the_same_data_in_all_its_shapes() {
     }
     let event = Event::enrollment_created(&ada, &course).with("/mode", Value::Null);
     assert!(event.data().get("mode").is_none() && event.data()["user"].get("email").is_none());
-    assert_eq!(
-        Learner::new(7).email.as_deref(),
-        Some("learner7@example.com")
-    );
+    assert_eq!(Learner::new(7).email.as_deref(), Some("learner7@example.com"));
 }
 
 #[test]
@@ -81,10 +75,7 @@ fn images_are_good_or_bad_as_they_say() {
     assert_eq!(images::square(40, 3), images::square(40, 3));
     assert_ne!(images::square(40, 3), images::square(40, 4));
     assert_eq!(
-        (
-            size(&images::square(40, 3)),
-            size(&images::rectangle(40, 20, 3))
-        ),
+        (size(&images::square(40, 3)), size(&images::rectangle(40, 20, 3))),
         ((40, 40), (40, 20))
     );
     let large = images::too_large();
@@ -98,18 +89,13 @@ fn tokens_hold_against_the_keys_that_are_published() {
     use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, jwk::JwkSet};
 
     let set: JwkSet = serde_json::from_str(&tokens::jwk_set()).expect("the key set is one");
-    let key = DecodingKey::from_jwk(set.find(tokens::KEY_ID).expect("the key is there"))
-        .expect("the key is RSA");
+    let key = DecodingKey::from_jwk(set.find(tokens::KEY_ID).expect("the key is there")).expect("the key is RSA");
     let token = tokens::Token::of_administrator("ada").claim("aud", json!(null));
     for kid in [None, Some(tokens::KEY_ID)] {
-        let decoded = decode::<Value>(token.rs256(kid), &key, &Validation::new(Algorithm::RS256))
-            .expect("it holds");
+        let decoded = decode::<Value>(token.rs256(kid), &key, &Validation::new(Algorithm::RS256)).expect("it holds");
         assert_eq!(decoded.header.kid.as_deref(), kid);
         assert_eq!(
-            (
-                &decoded.claims["preferred_username"],
-                &decoded.claims["administrator"]
-            ),
+            (&decoded.claims["preferred_username"], &decoded.claims["administrator"]),
             (&json!("ada"), &json!(true))
         );
     }
@@ -117,12 +103,5 @@ fn tokens_hold_against_the_keys_that_are_published() {
     let validation = Validation::new(Algorithm::HS256);
     assert!(decode::<Value>(token.hs256(), &secret, &validation).is_ok());
     assert!(decode::<Value>(token.hs256_with("another secret"), &secret, &validation).is_err());
-    assert!(
-        decode::<Value>(
-            tokens::Token::of("ada").expired().hs256(),
-            &secret,
-            &validation
-        )
-        .is_err()
-    );
+    assert!(decode::<Value>(tokens::Token::of("ada").expired().hs256(), &secret, &validation).is_err());
 }

@@ -13,9 +13,7 @@ fn names(names: &[&str]) -> Vec<String> {
 #[tokio::test]
 async fn a_broker_that_answers_is_described() {
     let broker = broker(1);
-    let cluster = admin::reach(&settings(&broker), DEADLINE)
-        .await
-        .expect("reached");
+    let cluster = admin::reach(&settings(&broker), DEADLINE).await.expect("reached");
     assert_eq!(cluster.brokers, [broker.bootstrap_servers()]);
     assert!(cluster.has(TOPIC));
     assert!(!cluster.has("other"));

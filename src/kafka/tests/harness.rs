@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::kafka::{
-    Consumer, ConsumerEvents, EmbeddedBroker, Position, Producer, ProducerOptions, Settings,
-    TopicPartition,
+    Consumer, ConsumerEvents, EmbeddedBroker, Position, Producer, ProducerOptions, Settings, TopicPartition,
 };
 use crate::wire::record::{OutgoingRecord, Record};
 
@@ -61,16 +60,10 @@ pub fn producer(broker: &EmbeddedBroker) -> Producer {
     producer_with(broker, &[], DEADLINE)
 }
 
-pub fn producer_with(
-    broker: &EmbeddedBroker,
-    extra: &[(&str, &str)],
-    delivery_timeout: Duration,
-) -> Producer {
+pub fn producer_with(broker: &EmbeddedBroker, extra: &[(&str, &str)], delivery_timeout: Duration) -> Producer {
     let mut settings = Settings::new(broker.bootstrap_servers());
     for (name, value) in extra {
-        settings
-            .extra
-            .insert((*name).to_owned(), (*value).to_owned());
+        settings.extra.insert((*name).to_owned(), (*value).to_owned());
     }
     let options = ProducerOptions {
         delivery_timeout,
@@ -91,10 +84,7 @@ pub fn record(value: &str) -> OutgoingRecord {
 /// Writes records with the values 0, 1, ….
 pub async fn write(producer: &Producer, count: usize) {
     for number in 0..count {
-        producer
-            .send(record(&number.to_string()))
-            .await
-            .expect("written");
+        producer.send(record(&number.to_string())).await.expect("written");
     }
 }
 
@@ -132,9 +122,7 @@ pub fn poll(consumer: &mut Consumer) -> Vec<Record> {
 pub fn values(records: &[Record]) -> Vec<String> {
     records
         .iter()
-        .map(|record| {
-            String::from_utf8(record.value.clone().unwrap_or_default()).expect("a test's value")
-        })
+        .map(|record| String::from_utf8(record.value.clone().unwrap_or_default()).expect("a test's value"))
         .collect()
 }
 

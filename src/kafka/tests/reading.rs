@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::harness::{
-    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, poll, poll_until,
-    producer, read, record, settings, values, write,
+    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, poll, poll_until, producer, read, record,
+    settings, values, write,
 };
 use super::raw;
 use crate::kafka::{Consumer, PartitionLag};
@@ -86,11 +86,7 @@ async fn a_header_name_that_is_not_utf8_spoils_nothing_else() {
     };
     assert_eq!(
         got.headers,
-        [
-            Header::text("ce_type", "a.b"),
-            unreadable,
-            Header::text("ce_id", "1"),
-        ]
+        [Header::text("ce_type", "a.b"), unreadable, Header::text("ce_id", "1"),]
     );
     close(consumer);
 }
@@ -113,9 +109,7 @@ async fn the_limits_of_a_batch_are_kept() {
     consumer.seek(TOPIC, 0, 0).expect("the partition is held");
     let batch = loop {
         assert!(Instant::now() < deadline);
-        let batch = consumer
-            .poll_batch(1000, 5, Duration::from_millis(50))
-            .expect("polled");
+        let batch = consumer.poll_batch(1000, 5, Duration::from_millis(50)).expect("polled");
         if !batch.is_empty() {
             break batch;
         }

@@ -1,8 +1,7 @@
 //! Where a consumer starts.
 
 use super::harness::{
-    Database, TOPIC, broker, close, commit, consumer, database_at, poll_until, producer, read,
-    values, write,
+    Database, TOPIC, broker, close, commit, consumer, database_at, poll_until, producer, read, values, write,
 };
 use crate::kafka::EmbeddedBroker;
 
@@ -90,10 +89,7 @@ async fn stored_offsets_are_committed_on_closing() {
     close(first);
     let mut second = consumer(&broker, Database::default());
     poll_until(&mut second, "assigned", |c| c.is_assigned());
-    producer
-        .send(super::harness::record("new"))
-        .await
-        .expect("written");
+    producer.send(super::harness::record("new")).await.expect("written");
     assert_eq!(values(&read(&mut second, 1)), ["new"]);
     close(second);
 }

@@ -23,33 +23,19 @@ async fn an_award_has_a_hashed_recipient_in_lower_case() {
     assert_eq!(status, 201, "{body}");
     let result = &body["result"][0];
     let id = id_of(&body);
-    assert_eq!(
-        result["openBadgeId"],
-        format!("{}/public/assertions/{id}", badgr.url())
-    );
+    assert_eq!(result["openBadgeId"], format!("{}/public/assertions/{id}", badgr.url()));
     assert_eq!(result["recipient"]["plaintextIdentity"], "ada@example.com");
-    let identity = result["recipient"]["identity"]
-        .as_str()
-        .expect("the identity is text");
-    assert!(
-        identity.starts_with("sha256$") && identity.len() == 71,
-        "{identity}"
-    );
+    let identity = result["recipient"]["identity"].as_str().expect("the identity is text");
+    assert!(identity.starts_with("sha256$") && identity.len() == 71, "{identity}");
     assert_eq!(result["evidence"][0]["url"], "https://lms.example.com/c/1");
     assert_eq!(
         json_of(caller.get(&format!("/v2/assertions/{id}"))).await.1["result"][0],
         *result
     );
     let held = badgr.live_assertions_of("ADA@example.com");
-    assert_eq!(
-        (held.len(), &held[0].entity_id, &held[0].badge_class),
-        (1, &id, &class)
-    );
+    assert_eq!((held.len(), &held[0].entity_id, &held[0].badge_class), (1, &id, &class));
     assert_eq!((held[0].notify, &held[0].narrative), (false, &None));
-    assert_eq!(
-        held[0].evidence_url.as_deref(),
-        Some("https://lms.example.com/c/1")
-    );
+    assert_eq!(held[0].evidence_url.as_deref(), Some("https://lms.example.com/c/1"));
 }
 
 #[tokio::test]
@@ -98,16 +84,9 @@ async fn an_award_is_refused_as_measured() {
         (404, &json!("entity not found or insufficient privileges"))
     );
     let url = format!("{}/v2/badgeclasses/{class}/assertions", badgr.url());
-    let text = caller
-        .http
-        .post(url)
-        .bearer_auth(&caller.token)
-        .body(ada.to_string());
+    let text = caller.http.post(url).bearer_auth(&caller.token).body(ada.to_string());
     assert_eq!(status_of(text).await, 415);
-    assert_eq!(
-        status_of(caller.award(&class, &award_to("x@localhost"))).await,
-        201
-    );
+    assert_eq!(status_of(caller.award(&class, &award_to("x@localhost"))).await, 201);
     assert_eq!(badgr.assertions().len(), 1);
 }
 
@@ -117,18 +96,11 @@ async fn a_duplicate_is_refused_only_on_demand_and_only_while_the_first_lives() 
     let caller = Caller::new(&badgr).await;
     let class = caller.made().await;
     let ada = award_to("ada@example.com");
-    let once = with(
-        award_to("ADA@example.com"),
-        "allowDuplicateAwards",
-        json!(false),
-    );
+    let once = with(award_to("ADA@example.com"), "allowDuplicateAwards", json!(false));
     let first = id_of(&json_of(caller.award(&class, &ada)).await.1);
     let second = id_of(&json_of(caller.award(&class, &ada)).await.1);
     let (status, body) = json_of(caller.award(&class, &once)).await;
-    assert_eq!(
-        (status, &body["validationErrors"]),
-        (400, &json!([DUPLICATE]))
-    );
+    assert_eq!((status, &body["validationErrors"]), (400, &json!([DUPLICATE])));
     assert_eq!(
         status_of(caller.award(&caller.made().await, &once)).await,
         201,
@@ -149,11 +121,7 @@ async fn duplicates_at_the_same_time_are_not_seen() {
     let badgr = FakeBadgr::start().await;
     let caller = Caller::new(&badgr).await;
     let class = caller.made().await;
-    let once = with(
-        award_to("ada@example.com"),
-        "allowDuplicateAwards",
-        json!(false),
-    );
+    let once = with(award_to("ada@example.com"), "allowDuplicateAwards", json!(false));
     badgr.delay(Duration::from_millis(200));
     let statuses = tokio::join!(
         status_of(caller.award(&class, &once)),
@@ -176,10 +144,7 @@ async fn a_revocation_needs_a_reason_and_happens_once() {
         .to_owned();
     let (status, body) = json_of(caller.revoke(&id, &json!({}))).await;
     assert_eq!(status, 400);
-    assert!(
-        body["fieldErrors"]["revocation_reason"].is_array(),
-        "{body}"
-    );
+    assert!(body["fieldErrors"]["revocation_reason"].is_array(), "{body}");
     assert_eq!(
         status_of(caller.revoke(&id, &json!({"revocation_reason": "r".repeat(256)}))).await,
         500
@@ -187,8 +152,7 @@ async fn a_revocation_needs_a_reason_and_happens_once() {
     let image = |url: &str| caller.http.get(format!("{url}/image"));
     assert_eq!(status_of(image(&public)).await, 200);
 
-    let (status, body) =
-        json_of(caller.revoke(&id, &json!({"revocation_reason": "Issued in error"}))).await;
+    let (status, body) = json_of(caller.revoke(&id, &json!({"revocation_reason": "Issued in error"}))).await;
     assert_eq!((status, &body["result"][0]["revoked"]), (200, &json!(true)));
     let (status, body) = json_of(caller.revoke(&id, &json!({"revocation_reason": "Again"}))).await;
     assert_eq!(
@@ -205,8 +169,5 @@ async fn a_revocation_needs_a_reason_and_happens_once() {
         (200, &json!(true), &json!("Issued in error"))
     );
     assert_eq!(status_of(image(&public)).await, 404);
-    assert_eq!(
-        badgr.assertions()[0].revoked.as_deref(),
-        Some("Issued in error")
-    );
+    assert_eq!(badgr.assertions()[0].revoked.as_deref(), Some("Issued in error"));
 }

@@ -10,11 +10,7 @@ use crate::harness::images;
 async fn a_badge_class_is_made_from_json_and_from_a_form_and_its_name_is_not_unique() {
     let badgr = FakeBadgr::start().await;
     let caller = Caller::new(&badgr).await;
-    let response = caller
-        .make(&badge_class())
-        .send()
-        .await
-        .expect("an answer comes");
+    let response = caller.make(&badge_class()).send().await.expect("an answer comes");
     assert_eq!(
         (response.status().as_u16(), content_type(&response)),
         (201, "application/ld+json")
@@ -28,18 +24,8 @@ async fn a_badge_class_is_made_from_json_and_from_a_form_and_its_name_is_not_uni
             reqwest::multipart::Part::bytes(images::square(40, 1)).file_name("image.png"),
         );
     let url = format!("{}/v2/issuers/issuer1/badgeclasses", badgr.url());
-    let (status, body) = json_of(
-        caller
-            .http
-            .post(url)
-            .bearer_auth(&caller.token)
-            .multipart(form),
-    )
-    .await;
-    assert_eq!(
-        (status, &body["result"][0]["name"]),
-        (201, &json!("Three courses"))
-    );
+    let (status, body) = json_of(caller.http.post(url).bearer_auth(&caller.token).multipart(form)).await;
+    assert_eq!((status, &body["result"][0]["name"]), (201, &json!("Three courses")));
 
     let (_, listed) = json_of(caller.get("/v2/issuers/issuer1/badgeclasses")).await;
     let ids: Vec<&Value> = listed["result"]
@@ -52,10 +38,7 @@ async fn a_badge_class_is_made_from_json_and_from_a_form_and_its_name_is_not_uni
     assert_eq!(ids, made.iter().map(|c| &c.entity_id).collect::<Vec<_>>());
     assert_eq!(made[0].image, made[1].image);
     let read = caller.get(&format!("/v2/badgeclasses/{}", made[1].entity_id));
-    assert_eq!(
-        json_of(read).await.1["result"][0]["criteriaUrl"],
-        made[1].criteria_url
-    );
+    assert_eq!(json_of(read).await.1["result"][0]["criteriaUrl"], made[1].criteria_url);
     assert_eq!(made[0].image_type, "image/png");
 }
 
@@ -82,12 +65,8 @@ async fn a_badge_class_is_refused_with_the_fields_named() {
         (images::data_uri(&png[..png.len() / 2]), "Invalid image."),
         (images::data_uri(&images::corrupted()), "Invalid image."),
     ] {
-        let (status, body) =
-            json_of(caller.make(&with(badge_class(), "image", json!(image)))).await;
-        assert_eq!(
-            (status, &body["fieldErrors"]["image"]),
-            (400, &json!([message]))
-        );
+        let (status, body) = json_of(caller.make(&with(badge_class(), "image", json!(image)))).await;
+        assert_eq!((status, &body["fieldErrors"]["image"]), (400, &json!([message])));
     }
     for (url, taken) in [
         ("http://accolade:8080/x", false),
@@ -106,11 +85,7 @@ async fn a_badge_class_is_refused_with_the_fields_named() {
 async fn hosts_without_a_dot_are_taken_where_hosts_are_not_checked() {
     let badgr = FakeBadgr::builder().check_url_hosts(false).start().await;
     let caller = Caller::new(&badgr).await;
-    let body = with(
-        badge_class(),
-        "criteriaUrl",
-        json!("http://accolade:8080/x"),
-    );
+    let body = with(badge_class(), "criteriaUrl", json!("http://accolade:8080/x"));
     assert_eq!(status_of(caller.make(&body)).await, 201);
 }
 
@@ -137,8 +112,5 @@ async fn texts_beyond_the_columns_break_the_server() {
         );
     }
     let body = with(badge_class(), "name", json!(" <b>Bold</b> 1 < 2 "));
-    assert_eq!(
-        json_of(caller.make(&body)).await.1["result"][0]["name"],
-        "Bold 1 < 2"
-    );
+    assert_eq!(json_of(caller.make(&body)).await.1["result"][0]["name"], "Bold 1 < 2");
 }

@@ -45,11 +45,7 @@ async fn faults_before_the_work_leave_nothing_done() {
         (Fault::Status(503, "busy".to_owned()), 503),
     ] {
         let (seen, made) = award_with(fault.clone()).await;
-        assert_eq!(
-            (seen.expect("an answer comes").0, made),
-            (status, 0),
-            "{fault:?}"
-        );
+        assert_eq!((seen.expect("an answer comes").0, made), (status, 0), "{fault:?}");
     }
     let (seen, made) = award_with(Fault::HangBefore).await;
     assert!(seen.expect_err("no answer comes").is_timeout());
@@ -89,13 +85,7 @@ async fn a_slow_award_is_made_after_the_client_has_gone() {
     let request = caller
         .award(&class, &award_to("ada@example.com"))
         .timeout(Duration::from_millis(50));
-    assert!(
-        request
-            .send()
-            .await
-            .expect_err("no answer in time")
-            .is_timeout()
-    );
+    assert!(request.send().await.expect_err("no answer in time").is_timeout());
     assert!(badgr.assertions().is_empty());
     crate::harness::process::wait_until("the award is made", Duration::from_secs(5), || {
         !badgr.assertions().is_empty()
@@ -119,22 +109,12 @@ async fn a_fault_is_for_its_operation_until_it_is_cleared() {
         badgr.always(operation, Fault::ErrorBefore);
     }
     badgr.order(Operation::LookUp, Fault::NotFound);
-    assert_eq!(
-        status_of(caller.award(&class, &award_to("ada@example.com"))).await,
-        201
-    );
-    assert_eq!(
-        status_of(caller.get(&lookup)).await,
-        404,
-        "an order comes first"
-    );
+    assert_eq!(status_of(caller.award(&class, &award_to("ada@example.com"))).await, 201);
+    assert_eq!(status_of(caller.get(&lookup)).await, 404, "an order comes first");
     for _ in 0..2 {
         assert_eq!(status_of(caller.get(&lookup)).await, 500);
     }
-    assert_eq!(
-        status_of(caller.get("/v2/issuers/issuer1/badgeclasses")).await,
-        500
-    );
+    assert_eq!(status_of(caller.get("/v2/issuers/issuer1/badgeclasses")).await, 500);
     assert_eq!(status_of(caller.revoke("x", &json!({}))).await, 500);
     assert_eq!(
         status_of(password_grant(&caller.http, &badgr.url(), PASSWORD)).await,

@@ -22,13 +22,8 @@ struct Caller {
 impl Caller {
     async fn new(badgr: &FakeBadgr) -> Self {
         let http = Client::new();
-        let grant = json_of(password_grant(&http, &badgr.url(), PASSWORD))
-            .await
-            .1;
-        let token = grant["access_token"]
-            .as_str()
-            .expect("a token was granted")
-            .to_owned();
+        let grant = json_of(password_grant(&http, &badgr.url(), PASSWORD)).await.1;
+        let token = grant["access_token"].as_str().expect("a token was granted").to_owned();
         Self {
             http,
             url: badgr.url(),
@@ -37,9 +32,7 @@ impl Caller {
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
-        self.http
-            .get(format!("{}{path}", self.url))
-            .bearer_auth(&self.token)
+        self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token)
     }
 
     fn post(&self, path: &str, body: &Value) -> RequestBuilder {
@@ -104,12 +97,7 @@ async fn json_of(request: RequestBuilder) -> (u16, Value) {
 }
 
 async fn status_of(request: RequestBuilder) -> u16 {
-    request
-        .send()
-        .await
-        .expect("an answer comes")
-        .status()
-        .as_u16()
+    request.send().await.expect("an answer comes").status().as_u16()
 }
 
 fn id_of(body: &Value) -> String {

@@ -12,20 +12,9 @@ async fn assertions_are_looked_up_by_recipient_and_revoked_ones_on_demand() {
     let badgr = FakeBadgr::start().await;
     let caller = Caller::new(&badgr).await;
     let class = caller.made().await;
-    let ada = id_of(
-        &json_of(caller.award(&class, &award_to("ada@example.com")))
-            .await
-            .1,
-    );
-    assert_eq!(
-        status_of(caller.award(&class, &award_to("bob@example.com"))).await,
-        201
-    );
-    let old = with(
-        award_to("ada@example.com"),
-        "expires",
-        json!("2020-01-01T00:00:00Z"),
-    );
+    let ada = id_of(&json_of(caller.award(&class, &award_to("ada@example.com"))).await.1);
+    assert_eq!(status_of(caller.award(&class, &award_to("bob@example.com"))).await, 201);
+    let old = with(award_to("ada@example.com"), "expires", json!("2020-01-01T00:00:00Z"));
     assert_eq!(status_of(caller.award(&class, &old)).await, 201);
     assert_eq!(
         status_of(caller.revoke(&ada, &json!({"revocation_reason": "Error"}))).await,
@@ -46,11 +35,7 @@ async fn assertions_are_looked_up_by_recipient_and_revoked_ones_on_demand() {
             "/v2/issuers/issuer1/assertions".to_owned(),
         ] {
             let (_, body) = json_of(caller.get(&format!("{path}{query}"))).await;
-            assert_eq!(
-                body["result"].as_array().map(Vec::len),
-                Some(count),
-                "{path}{query}"
-            );
+            assert_eq!(body["result"].as_array().map(Vec::len), Some(count), "{path}{query}");
         }
     }
 }
@@ -66,10 +51,7 @@ async fn pages_come_newest_first_and_the_next_is_in_the_link_header() {
             201
         );
     }
-    let mut next = Some(format!(
-        "{}/v2/badgeclasses/{class}/assertions?num=2",
-        badgr.url()
-    ));
+    let mut next = Some(format!("{}/v2/badgeclasses/{class}/assertions?num=2", badgr.url()));
     let mut pages = Vec::new();
     while let Some(url) = next {
         let response = caller
@@ -92,9 +74,7 @@ async fn pages_come_newest_first_and_the_next_is_in_the_link_header() {
         let emails = body["result"].as_array().expect("a list").iter();
         pages.push(
             emails
-                .map(|a| {
-                    a["recipient"]["plaintextIdentity"].as_str().unwrap_or("")[1..2].to_owned()
-                })
+                .map(|a| a["recipient"]["plaintextIdentity"].as_str().unwrap_or("")[1..2].to_owned())
                 .collect::<String>(),
         );
     }
@@ -120,20 +100,14 @@ async fn what_is_public_leads_from_the_assertion_to_the_issuer() {
         (&badge["type"], &issuer["type"]),
         (&json!("BadgeClass"), &json!("Issuer"))
     );
-    let image = get(&made["result"][0]["image"])
-        .send()
-        .await
-        .expect("an answer comes");
+    let image = get(&made["result"][0]["image"]).send().await.expect("an answer comes");
     assert_eq!(image.bytes().await.expect("a body"), images::square(40, 1));
     let slash = caller
         .get("/v2/issuers/issuer1/")
         .send()
         .await
         .expect("an answer comes");
-    assert_eq!(
-        (slash.status().as_u16(), content_type(&slash)),
-        (404, "text/html")
-    );
+    assert_eq!((slash.status().as_u16(), content_type(&slash)), (404, "text/html"));
 }
 
 #[tokio::test]
@@ -143,36 +117,21 @@ async fn a_server_on_the_same_ledger_and_port_knows_what_it_knew() {
     let badgr = FakeBadgr::builder().ledger(&ledger).start().await;
     let caller = Caller::new(&badgr).await;
     let class = caller.made().await;
-    let id = id_of(
-        &json_of(caller.award(&class, &award_to("ada@example.com")))
-            .await
-            .1,
-    );
-    assert_eq!(
-        status_of(caller.award(&class, &award_to("bob@example.com"))).await,
-        201
-    );
+    let id = id_of(&json_of(caller.award(&class, &award_to("ada@example.com"))).await.1);
+    assert_eq!(status_of(caller.award(&class, &award_to("bob@example.com"))).await, 201);
     assert_eq!(
         status_of(caller.revoke(&id, &json!({"revocation_reason": "Error"}))).await,
         200
     );
     let port = badgr.port();
     drop(badgr);
-    let dead = Client::new()
-        .get(&caller.url)
-        .send()
-        .await
-        .expect_err("nobody answers");
+    let dead = Client::new().get(&caller.url).send().await.expect_err("nobody answers");
     assert!(dead.is_connect(), "{dead:?}");
     let mut bytes = std::fs::read(&ledger).expect("the ledger can be read");
     bytes.extend_from_slice(b"{\"entry\":\"assert");
     std::fs::write(&ledger, bytes).expect("the ledger can be written");
 
-    let badgr = FakeBadgr::builder()
-        .ledger(&ledger)
-        .port(port)
-        .start()
-        .await;
+    let badgr = FakeBadgr::builder().ledger(&ledger).port(port).start().await;
     assert_eq!(badgr.badge_classes()[0].entity_id, class);
     assert_eq!(badgr.assertions().len(), 2);
     assert!(badgr.live_assertions_of("ada@example.com").is_empty());
@@ -182,10 +141,7 @@ async fn a_server_on_the_same_ledger_and_port_knows_what_it_knew() {
         "the token is still good"
     );
     let awards = badgr.requests("post", "/v2/badgeclasses/");
-    assert_eq!(
-        awards.iter().filter(|r| r.did.starts_with("made ")).count(),
-        3
-    );
+    assert_eq!(awards.iter().filter(|r| r.did.starts_with("made ")).count(), 3);
     assert!(awards.windows(2).all(|pair| pair[0].time <= pair[1].time));
     drop(badgr);
     let badgr = FakeBadgr::builder().ledger(&ledger).start().await;

@@ -23,9 +23,7 @@ async fn a_refresh_token_works_once_and_ends_the_old_access_token() {
     let badgr = FakeBadgr::start().await;
     let http = Client::new();
     let (_, old) = json_of(password_grant(&http, &badgr.url(), PASSWORD)).await;
-    let refresh = old["refresh_token"]
-        .as_str()
-        .expect("a refresh token was granted");
+    let refresh = old["refresh_token"].as_str().expect("a refresh token was granted");
     let (status, new) = json_of(refresh_grant(&http, &badgr.url(), refresh)).await;
     assert_eq!((status, new["expires_in"].as_u64()), (200, Some(86_400)));
     let issuer = format!("{}/v2/issuers/issuer1", badgr.url());
@@ -44,10 +42,7 @@ async fn a_failed_grant_throttles_its_own_key_only() {
     let badgr = FakeBadgr::start().await;
     let http = Client::new();
     let (status, body) = json_of(password_grant(&http, &badgr.url(), "wrong")).await;
-    assert_eq!(
-        (status, body["error"].as_str()),
-        (400, Some("invalid_grant"))
-    );
+    assert_eq!((status, body["error"].as_str()), (400, Some("invalid_grant")));
     assert_eq!(body["error_description"], "Invalid credentials given.");
 
     let throttled = password_grant(&http, &badgr.url(), PASSWORD)

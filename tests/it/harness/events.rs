@@ -67,13 +67,15 @@ pub struct Event {
 impl Event {
     /// The learner enrols, in mode `verified`.
     pub fn enrollment_created(learner: &Learner, course: &str) -> Self {
-        let data = json!({"user": learner.json(), "course": course_json(course), "mode": "verified", "is_active": true});
+        let data =
+            json!({"user": learner.json(), "course": course_json(course), "mode": "verified", "is_active": true});
         Self::new("enrollment.created", data)
     }
 
     /// The learner leaves the course.
     pub fn enrollment_deactivated(learner: &Learner, course: &str) -> Self {
-        let data = json!({"user": learner.json(), "course": course_json(course), "mode": "verified", "is_active": false});
+        let data =
+            json!({"user": learner.json(), "course": course_json(course), "mode": "verified", "is_active": false});
         Self::new("enrollment.deactivated", data)
     }
 
@@ -114,12 +116,7 @@ impl Event {
     }
 
     /// Some component wants the learner to have a badge; an empty course id is none.
-    pub fn badge_requested(
-        learner: &Learner,
-        slug: &str,
-        issuing_component: &str,
-        course_id: &str,
-    ) -> Self {
+    pub fn badge_requested(learner: &Learner, slug: &str, issuing_component: &str, course_id: &str) -> Self {
         let data = json!({
             "user": learner.json(),
             "badge_class": {"slug": slug, "issuing_component": issuing_component, "course_id": course_id},
@@ -152,9 +149,7 @@ impl Event {
     /// Sets what a JSON pointer's parent holds: `.with("/course/display_name", json!("Logic"))`;
     /// null takes it away.
     pub fn with(mut self, pointer: &str, value: Value) -> Self {
-        let (parent, name) = pointer
-            .rsplit_once('/')
-            .expect("a JSON pointer begins with a slash");
+        let (parent, name) = pointer.rsplit_once('/').expect("a JSON pointer begins with a slash");
         let parent = self.data.pointer_mut(parent).expect("the parent is there");
         let parent = parent.as_object_mut().expect("the parent is an object");
         if value.is_null() {
@@ -182,12 +177,7 @@ impl Event {
     /// The record's key: the user id, else the course.
     pub fn key(&self) -> String {
         self.data["user"]["id"].as_i64().map_or_else(
-            || {
-                self.data["course"]["id"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned()
-            },
+            || self.data["course"]["id"].as_str().unwrap_or_default().to_owned(),
             |id| id.to_string(),
         )
     }

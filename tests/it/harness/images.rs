@@ -61,9 +61,7 @@ fn encode(width: u32, height: u32, rgba: &[u8]) -> Vec<u8> {
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder
-        .write_header()
-        .expect("a header can be written to memory");
+    let mut writer = encoder.write_header().expect("a header can be written to memory");
     writer
         .write_image_data(rgba)
         .expect("the pixels are of the header's size");

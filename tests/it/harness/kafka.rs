@@ -56,8 +56,7 @@ impl RealKafka {
              log.cleaner.dedupe.buffer.size=8388608\n",
             directory.join("data").display(),
         );
-        std::fs::write(directory.join("server.properties"), properties)
-            .expect("the properties can be written");
+        std::fs::write(directory.join("server.properties"), properties).expect("the properties can be written");
         let mut kafka = Self {
             directory,
             port,
@@ -65,12 +64,7 @@ impl RealKafka {
         };
         let formatted = Command::new("java")
             .args(kafka.java("kafka.tools.StorageTool"))
-            .args([
-                "format",
-                "--cluster-id",
-                "MkU3OEVBNTcwNTJENDM2Qg",
-                "--config",
-            ])
+            .args(["format", "--cluster-id", "MkU3OEVBNTcwNTJENDM2Qg", "--config"])
             .arg(kafka.directory.join("server.properties"))
             .output()
             .expect("java runs");
@@ -106,12 +100,7 @@ impl RealKafka {
     /// Starts it again, on the same port and data; it answers when this returns.
     pub fn restart(&mut self) {
         let mut arguments = self.java("kafka.Kafka");
-        arguments.push(
-            self.directory
-                .join("server.properties")
-                .display()
-                .to_string(),
-        );
+        arguments.push(self.directory.join("server.properties").display().to_string());
         let log = self.directory.join("log");
         let bootstrap = self.bootstrap();
         let broker = self
@@ -136,8 +125,7 @@ impl RealKafka {
     }
 
     fn java(&self, class: &str) -> Vec<String> {
-        let libs = std::env::var(LIBS)
-            .unwrap_or_else(|_| panic!("{LIBS} names the jars of Kafka (tests/run sets it)"));
+        let libs = std::env::var(LIBS).unwrap_or_else(|_| panic!("{LIBS} names the jars of Kafka (tests/run sets it)"));
         let logs = self.directory.display();
         [
             "-Xmx512m",

@@ -44,16 +44,7 @@ impl Postgres {
             None => Command::new(binaries.join("initdb")),
         };
         initdb.arg("-D").arg(&data).current_dir("/");
-        initdb.args([
-            "-U",
-            "accolade",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-        ]);
+        initdb.args(["-U", "accolade", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
         let made = initdb.output().expect("initdb runs");
         assert!(
             made.status.success(),
@@ -84,10 +75,7 @@ impl Postgres {
     /// Makes an empty database and returns its URL.
     pub fn database(&self) -> String {
         let name = format!("t{}", uuid::Uuid::new_v4().simple());
-        self.psql(
-            "postgres",
-            &format!("CREATE DATABASE {name} TEMPLATE template0"),
-        );
+        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"));
         self.url(&name)
     }
 
@@ -132,28 +120,20 @@ impl Postgres {
         }
         let program = self.binaries.join("postgres").display().to_string();
         let log = self.directory.join("log");
-        let server = self.server.insert(Process::spawn(
-            self.user.as_deref(),
-            "QUIT",
-            &program,
-            &arguments,
-            &log,
-        ));
-        process::wait_until(
-            "PostgreSQL accepts connections",
-            Duration::from_secs(60),
-            || {
-                assert!(
-                    !server.has_ended(),
-                    "PostgreSQL ended: {}",
-                    std::fs::read_to_string(&log).unwrap_or_default()
-                );
-                Command::new(self.binaries.join("pg_isready"))
-                    .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
-                    .status()
-                    .is_ok_and(|status| status.success())
-            },
-        );
+        let server = self
+            .server
+            .insert(Process::spawn(self.user.as_deref(), "QUIT", &program, &arguments, &log));
+        process::wait_until("PostgreSQL accepts connections", Duration::from_secs(60), || {
+            assert!(
+                !server.has_ended(),
+                "PostgreSQL ended: {}",
+                std::fs::read_to_string(&log).unwrap_or_default()
+            );
+            Command::new(self.binaries.join("pg_isready"))
+                .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+                .status()
+                .is_ok_and(|status| status.success())
+        });
     }
 
     /// Stops it as a crash would: connections break, nothing is written any more.
@@ -177,17 +157,9 @@ impl Drop for Postgres {
 
 /// The newest installed version's programs, else those of the path.
 fn binaries() -> PathBuf {
-    let installed = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<(u32, PathBuf)> = installed
-        .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse().ok()?,
-                entry.path().join("bin"),
-            ))
-        })
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
         .filter(|(_, path)| path.join("initdb").exists())
         .collect();
     found.sort();
@@ -205,17 +177,6 @@ fn unprivileged_user() -> Option<String> {
     use std::os::unix::fs::MetadataExt;
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     let passwd = std::fs::read_to_string(Path::new("/etc/passwd")).unwrap_or_default();
-    let exists = |name: &str| {
-        passwd
-            .lines()
-            .any(|line| line.split(':').next() == Some(name))
-    };
-    is_root.then(|| {
-        if exists("postgres") {
-            "postgres"
-        } else {
-            "nobody"
-        }
-        .to_owned()
-    })
+    let exists = |name: &str| passwd.lines().any(|line| line.split(':').next() == Some(name));
+    is_root.then(|| if exists("postgres") { "postgres" } else { "nobody" }.to_owned())
 }

@@ -18,13 +18,7 @@ pub struct Process {
 
 impl Process {
     /// Starts `program`; the signal is what it gets when the tests' process dies.
-    pub fn spawn(
-        user: Option<&str>,
-        signal: &str,
-        program: &str,
-        arguments: &[String],
-        log: &std::path::Path,
-    ) -> Self {
+    pub fn spawn(user: Option<&str>, signal: &str, program: &str, arguments: &[String], log: &std::path::Path) -> Self {
         let mut command = Command::new("setpriv");
         if let Some(user) = user {
             command.args([
@@ -33,9 +27,7 @@ impl Process {
                 "--clear-groups",
             ]);
         }
-        command
-            .args(["--pdeathsig", signal, program])
-            .args(arguments);
+        command.args(["--pdeathsig", signal, program]).args(arguments);
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -106,10 +98,7 @@ impl Drop for Process {
 /// A port on 127.0.0.1 that was free a moment ago.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// A new directory that its owner alone enters; those of test processes that are no more are removed.
@@ -120,9 +109,7 @@ pub fn directory(what: &str, user: Option<&str>) -> PathBuf {
         .flatten()
     {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let pid = name
-            .strip_prefix(DIRECTORY)
-            .and_then(|rest| rest.split('-').next());
+        let pid = name.strip_prefix(DIRECTORY).and_then(|rest| rest.split('-').next());
         if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
             // Another test process may be at it, too.
             let _ = std::fs::remove_dir_all(entry.path());
@@ -149,19 +136,13 @@ pub fn directory(what: &str, user: Option<&str>) -> PathBuf {
 pub fn wait_until(what: &str, deadline: Duration, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(
-            start.elapsed() < deadline,
-            "not within {deadline:?}: {what}"
-        );
+        assert!(start.elapsed() < deadline, "not within {deadline:?}: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
 /// The id of a user's own group.
 pub fn group_of(user: &str) -> String {
-    let output = Command::new("id")
-        .args(["-g", user])
-        .output()
-        .expect("id runs");
+    let output = Command::new("id").args(["-g", user]).output().expect("id runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

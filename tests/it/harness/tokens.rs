@@ -34,10 +34,7 @@ impl Token {
     /// Sets any claim; null takes it away.
     pub fn claim(mut self, name: &str, value: Value) -> Self {
         if value.is_null() {
-            self.claims
-                .as_object_mut()
-                .expect("claims are an object")
-                .remove(name);
+            self.claims.as_object_mut().expect("claims are an object").remove(name);
         } else {
             self.claims[name] = value;
         }
@@ -68,8 +65,7 @@ impl Token {
             .expect("the key is base64");
         let mut header = Header::new(Algorithm::RS256);
         header.kid = key_id.map(str::to_owned);
-        encode(&header, &self.claims, &EncodingKey::from_rsa_der(&der))
-            .expect("claims can be signed")
+        encode(&header, &self.claims, &EncodingKey::from_rsa_der(&der)).expect("claims can be signed")
     }
 }
 

@@ -139,11 +139,7 @@ pub fn check(shared: &Shared, call: &Call, route: Route) -> Result<Work, Answer>
     match route {
         Route::Token if !call.query.is_empty() => {
             let text = "Token grant parameters must be sent in post body, not query parameters";
-            return Err(Answer::json(
-                400,
-                "application/json",
-                &json!({"error": text}),
-            ));
+            return Err(Answer::json(400, "application/json", &json!({"error": text})));
         }
         Route::Token => return Ok(Work::Grant),
         Route::Nowhere => {
@@ -160,16 +156,8 @@ pub fn check(shared: &Shared, call: &Call, route: Route) -> Result<Work, Answer>
         return Err(unauthorized());
     }
     match route {
-        Route::MakeBadgeClass(issuer) if issuer == ISSUER_SLUG => {
-            check_badge_class(shared, call).map(Work::Make)
-        }
-        Route::Award(id)
-            if shared
-                .ledger
-                .badge_classes()
-                .iter()
-                .any(|c| c.entity_id == id) =>
-        {
+        Route::MakeBadgeClass(issuer) if issuer == ISSUER_SLUG => check_badge_class(shared, call).map(Work::Make),
+        Route::Award(id) if shared.ledger.badge_classes().iter().any(|c| c.entity_id == id) => {
             check_award(shared, call, id).map(Work::Award)
         }
         Route::MakeBadgeClass(_) | Route::Award(_) => Err(not_found()),
@@ -222,8 +210,7 @@ pub fn carry_out(shared: &Shared, call: &Call, work: Work) -> (Answer, String) {
 
 fn read(shared: &Shared, call: &Call, route: Route) -> Answer {
     let classes = || shared.ledger.badge_classes();
-    let one =
-        |found: Option<Value>| found.map_or_else(not_found, |value| success(200, vec![value]));
+    let one = |found: Option<Value>| found.map_or_else(not_found, |value| success(200, vec![value]));
     match route {
         Route::Issuer(id) => one((id == ISSUER_SLUG).then(|| pages::issuer(shared))),
         Route::BadgeClass(id) => {
@@ -231,11 +218,7 @@ fn read(shared: &Shared, call: &Call, route: Route) -> Answer {
             one(found.map(|class| pages::badge_class(shared, &class)))
         }
         Route::Assertion(id) => {
-            let found = shared
-                .ledger
-                .assertions()
-                .into_iter()
-                .find(|a| a.entity_id == id);
+            let found = shared.ledger.assertions().into_iter().find(|a| a.entity_id == id);
             one(found.map(|assertion| pages::assertion(shared, &assertion)))
         }
         Route::ListBadgeClasses(issuer) if issuer == ISSUER_SLUG => {
@@ -245,10 +228,7 @@ fn read(shared: &Shared, call: &Call, route: Route) -> Answer {
                 .collect();
             page(shared, call, all)
         }
-        Route::AssertionsOf {
-            issuer,
-            badge_class,
-        } => {
+        Route::AssertionsOf { issuer, badge_class } => {
             let known = issuer.as_ref().is_none_or(|issuer| issuer == ISSUER_SLUG)
                 && badge_class
                     .as_ref()
@@ -256,22 +236,10 @@ fn read(shared: &Shared, call: &Call, route: Route) -> Answer {
             if !known {
                 return not_found();
             }
-            page(
-                shared,
-                call,
-                assertions(shared, call, badge_class.as_deref()),
-            )
+            page(shared, call, assertions(shared, call, badge_class.as_deref()))
         }
-        Route::Public {
-            kind,
-            id,
-            image: true,
-        } => pages::to_media(shared, &kind, &id),
-        Route::Public {
-            kind,
-            id,
-            image: false,
-        } => pages::public(shared, &kind, &id, false),
+        Route::Public { kind, id, image: true } => pages::to_media(shared, &kind, &id),
+        Route::Public { kind, id, image: false } => pages::public(shared, &kind, &id, false),
         Route::Media { kind, id } => pages::public(shared, &kind, &id, true),
         _ => not_found(),
     }
@@ -279,11 +247,7 @@ fn read(shared: &Shared, call: &Call, route: Route) -> Answer {
 
 fn assertions(shared: &Shared, call: &Call, badge_class: Option<&str>) -> Vec<Value> {
     let recipients = call.query_values("recipient");
-    let is_set = |name: &str| {
-        call.query_values(name)
-            .iter()
-            .any(|v| v == "1" || v == "true")
-    };
+    let is_set = |name: &str| call.query_values(name).iter().any(|v| v == "1" || v == "true");
     let (revoked, expired) = (is_set("include_revoked"), is_set("include_expired"));
     shared
         .ledger
@@ -312,9 +276,7 @@ fn page(shared: &Shared, call: &Call, mut all: Vec<Value>) -> Answer {
     let mut answer = success(200, all[start..end].to_vec());
     if end < all.len() {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in
-            url::form_urlencoded::parse(call.query.as_bytes()).filter(|(n, _)| n != "cursor")
-        {
+        for (name, value) in url::form_urlencoded::parse(call.query.as_bytes()).filter(|(n, _)| n != "cursor") {
             query.append_pair(&name, &value);
         }
         let query = query.append_pair("cursor", &end.to_string()).finish();

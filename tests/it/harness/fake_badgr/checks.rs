@@ -23,15 +23,14 @@ fn json_body(call: &Call) -> Result<Value, Answer> {
             &json!([]),
         ));
     }
-    serde_json::from_slice(&call.body)
-        .map_err(|error| validation_error(&format!("JSON parse error - {error}")))
+    serde_json::from_slice(&call.body).map_err(|error| validation_error(&format!("JSON parse error - {error}")))
 }
 
 pub fn check_badge_class(shared: &Shared, call: &Call) -> Result<BadgeClass, Answer> {
     let content_type = call.header(header::CONTENT_TYPE).unwrap_or_default();
     let (fields, image) = if content_type.starts_with("multipart/form-data") {
-        let mut parts = multipart::parse(content_type, &call.body)
-            .ok_or_else(|| validation_error("Multipart form parse error"))?;
+        let mut parts =
+            multipart::parse(content_type, &call.body).ok_or_else(|| validation_error("Multipart form parse error"))?;
         let image = parts.remove("image").map(Ok);
         let texts = parts
             .into_iter()
@@ -61,8 +60,8 @@ pub fn check_badge_class(shared: &Shared, call: &Call) -> Result<BadgeClass, Ans
     });
     let criteria_url = field("criteriaUrl").unwrap_or_default().to_owned();
     if !criteria_url.is_empty() {
-        let checked = limits::url(&criteria_url, shared.check_url_hosts)
-            .and_then(|()| limits::fits(&criteria_url, 254));
+        let checked =
+            limits::url(&criteria_url, shared.check_url_hosts).and_then(|()| limits::fits(&criteria_url, 254));
         checked.unwrap_or_else(|r| refused("criteriaUrl", r));
     }
     let mut image_type = "";
@@ -109,9 +108,7 @@ fn decode_data_uri(uri: &str) -> Result<Vec<u8>, ()> {
     if !head.starts_with("data:") {
         return Err(());
     }
-    base64::engine::general_purpose::STANDARD
-        .decode(data)
-        .map_err(|_| ())
+    base64::engine::general_purpose::STANDARD.decode(data).map_err(|_| ())
 }
 
 pub fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<Assertion, Answer> {
@@ -119,19 +116,12 @@ pub fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<
     let mut errors = Map::new();
     let mut breaks = false;
     let recipient = &body["recipient"];
-    let email = recipient["identity"]
-        .as_str()
-        .unwrap_or_default()
-        .trim()
-        .to_lowercase();
+    let email = recipient["identity"].as_str().unwrap_or_default().trim().to_lowercase();
     let kind = recipient["type"].as_str().unwrap_or("email");
     if !recipient.is_object() {
         errors.insert("recipient".to_owned(), json!(["This field is required"]));
     } else if recipient["identity"].is_null() {
-        errors.insert(
-            "recipient".to_owned(),
-            json!({"identity": ["This field is required."]}),
-        );
+        errors.insert("recipient".to_owned(), json!({"identity": ["This field is required."]}));
     } else if kind != "email" {
         let text = format!("\"{kind}\" is not a valid choice.");
         errors.insert("recipient".to_owned(), json!({"type": [text]}));
@@ -144,10 +134,7 @@ pub fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<
     let evidence = body["evidence"].as_array().cloned().unwrap_or_default();
     for item in &evidence {
         let Some(url) = item.get("url") else { continue };
-        let messages = match url
-            .as_str()
-            .map(|url| limits::url(url, shared.check_url_hosts))
-        {
+        let messages = match url.as_str().map(|url| limits::url(url, shared.check_url_hosts)) {
             None => json!(["This field may not be null."]),
             Some(Err(Refusal::Invalid(messages))) => json!([{"url": messages}]),
             Some(_) => continue,
@@ -157,10 +144,7 @@ pub fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<
     let narrative = body["narrative"].as_str().map(limits::clean);
     if let Some(narrative) = &narrative {
         if narrative.contains("![") {
-            errors.insert(
-                "narrative".to_owned(),
-                json!(["Markdown images are not allowed."]),
-            );
+            errors.insert("narrative".to_owned(), json!(["Markdown images are not allowed."]));
         }
         breaks |= limits::fits(narrative, usize::MAX).is_err();
     }
@@ -188,9 +172,8 @@ pub fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<
     if breaks || remote_contexts {
         return Err(Answer::server_error());
     }
-    let held = |a: &Assertion| {
-        a.badge_class == badge_class && a.email == email && a.revoked.is_none() && !is_expired(a)
-    };
+    let held =
+        |a: &Assertion| a.badge_class == badge_class && a.email == email && a.revoked.is_none() && !is_expired(a);
     if body["allowDuplicateAwards"] == json!(false) && shared.ledger.assertions().iter().any(held) {
         return Err(validation_error(
             "A previous award of this badge already exists for this recipient.",
@@ -201,10 +184,7 @@ pub fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<
         badge_class,
         email,
         salt: new_entity_id(),
-        evidence_url: evidence
-            .iter()
-            .find_map(|item| item["url"].as_str())
-            .map(str::to_owned),
+        evidence_url: evidence.iter().find_map(|item| item["url"].as_str()).map(str::to_owned),
         narrative,
         notify: body["notify"].as_bool().unwrap_or(false),
         issued_on,
@@ -219,10 +199,7 @@ pub fn is_expired(assertion: &Assertion) -> bool {
 
 pub fn check_revocation(shared: &Shared, call: &Call, id: String) -> Result<Work, Answer> {
     let assertions = shared.ledger.assertions();
-    let assertion = assertions
-        .iter()
-        .find(|a| a.entity_id == id)
-        .ok_or_else(not_found)?;
+    let assertion = assertions.iter().find(|a| a.entity_id == id).ok_or_else(not_found)?;
     if assertion.revoked.is_some() {
         return Err(validation_error("Assertion is already revoked"));
     }

@@ -69,11 +69,7 @@ struct Orders {
 
 impl Faults {
     pub fn order(&self, operation: Operation, fault: Fault) {
-        self.orders()
-            .once
-            .entry(operation)
-            .or_default()
-            .push_back(fault);
+        self.orders().once.entry(operation).or_default().push_back(fault);
     }
 
     pub fn always(&self, operation: Operation, fault: Fault) {
@@ -97,17 +93,12 @@ impl Faults {
     /// The fault that this request meets, taken off the queue, and the delay of all requests.
     pub fn take(&self, operation: Operation) -> (Option<Fault>, Duration) {
         let mut orders = self.orders();
-        let once = orders
-            .once
-            .get_mut(&operation)
-            .and_then(VecDeque::pop_front);
+        let once = orders.once.get_mut(&operation).and_then(VecDeque::pop_front);
         let fault = once.or_else(|| orders.always.get(&operation).cloned());
         (fault, orders.delay)
     }
 
     fn orders(&self) -> MutexGuard<'_, Orders> {
-        self.0
-            .lock()
-            .expect("no one panics with the orders in hand")
+        self.0.lock().expect("no one panics with the orders in hand")
     }
 }

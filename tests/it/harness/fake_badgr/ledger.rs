@@ -112,16 +112,9 @@ impl Ledger {
         let mut grants = Vec::new();
         if let Some(path) = path {
             let bytes = std::fs::read(&path).unwrap_or_default();
-            let whole = bytes
-                .iter()
-                .rposition(|b| *b == b'\n')
-                .map_or(0, |at| at + 1);
-            for line in bytes[..whole]
-                .split(|b| *b == b'\n')
-                .filter(|line| !line.is_empty())
-            {
-                let entry =
-                    serde_json::from_slice(line).expect("a whole line of the ledger is an entry");
+            let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+            for line in bytes[..whole].split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+                let entry = serde_json::from_slice(line).expect("a whole line of the ledger is an entry");
                 held.replay(entry, &mut grants);
             }
             let file = OpenOptions::new()
@@ -198,9 +191,7 @@ impl Ledger {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.0
-            .lock()
-            .expect("no one panics with the ledger in hand")
+        self.0.lock().expect("no one panics with the ledger in hand")
     }
 }
 
@@ -219,14 +210,8 @@ impl Held {
             Entry::Request(request) => self.requests.push(request),
             Entry::BadgeClass(badge_class) => self.badge_classes.push(badge_class),
             Entry::Assertion(assertion) => self.assertions.push(assertion),
-            Entry::Revocation {
-                entity_id, reason, ..
-            } => {
-                for assertion in self
-                    .assertions
-                    .iter_mut()
-                    .filter(|a| a.entity_id == entity_id)
-                {
+            Entry::Revocation { entity_id, reason, .. } => {
+                for assertion in self.assertions.iter_mut().filter(|a| a.entity_id == entity_id) {
                     assertion.revoked = Some(reason.clone());
                 }
             }

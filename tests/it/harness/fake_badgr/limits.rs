@@ -15,8 +15,7 @@ pub fn clean(text: &str) -> String {
     let mut kept = String::new();
     let mut rest = text;
     while let Some(open) = rest.find('<') {
-        let tag =
-            rest[open + 1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
+        let tag = rest[open + 1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
         match rest[open..].find('>') {
             Some(close) if tag => {
                 kept.push_str(&rest[..open]);
@@ -62,12 +61,8 @@ pub fn url(value: &str, check_hosts: bool) -> Result<(), Refusal> {
     let invalid = || Refusal::Invalid(json!(["Enter a valid URL."]));
     let parsed = url::Url::parse(value).map_err(|_| invalid())?;
     let host = parsed.host_str().ok_or_else(invalid)?;
-    let known =
-        host == "localhost" || host.trim_matches('.').contains('.') || host.starts_with('[');
-    if !matches!(parsed.scheme(), "http" | "https")
-        || value.contains(char::is_whitespace)
-        || (check_hosts && !known)
-    {
+    let known = host == "localhost" || host.trim_matches('.').contains('.') || host.starts_with('[');
+    if !matches!(parsed.scheme(), "http" | "https") || value.contains(char::is_whitespace) || (check_hosts && !known) {
         return Err(invalid());
     }
     Ok(())
@@ -105,11 +100,7 @@ pub fn image_type(bytes: &[u8]) -> Result<&'static str, Refusal> {
         if u64::from(reader.info().width) * u64::from(reader.info().height) > 89_478_485 {
             return Err(invalid("Invalid image."));
         }
-        while reader
-            .next_row()
-            .map_err(|_| invalid("Invalid image."))?
-            .is_some()
-        {}
+        while reader.next_row().map_err(|_| invalid("Invalid image."))?.is_some() {}
         return Ok("image/png");
     }
     if bytes.starts_with(b"\xff\xd8\xff") {

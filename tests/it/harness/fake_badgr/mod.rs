@@ -73,11 +73,8 @@ impl Builder {
 
     /// Starts the server; it answers when this returns.
     pub async fn start(self) -> FakeBadgr {
-        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
-            .expect("the port is free");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).expect("the port is free");
+        let address = listener.local_addr().expect("a bound socket has an address");
         listener
             .set_nonblocking(true)
             .expect("sockets can be made non-blocking");

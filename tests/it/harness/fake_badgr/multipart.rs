@@ -32,7 +32,5 @@ fn after<'a>(bytes: &'a [u8], pattern: &[u8]) -> Option<&'a [u8]> {
 }
 
 fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    bytes
-        .windows(pattern.len())
-        .position(|window| window == pattern)
+    bytes.windows(pattern.len()).position(|window| window == pattern)
 }

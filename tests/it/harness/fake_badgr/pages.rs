@@ -82,18 +82,8 @@ pub fn assertion(shared: &Shared, assertion: &Assertion) -> Value {
 /// What is below `/public` and `/media`.
 pub fn public(shared: &Shared, kind: &str, id: &str, image: bool) -> Answer {
     let origin = &shared.origin;
-    let class_of = |id: &str| {
-        shared
-            .ledger
-            .badge_classes()
-            .into_iter()
-            .find(|c| c.entity_id == id)
-    };
-    let assertion = shared
-        .ledger
-        .assertions()
-        .into_iter()
-        .find(|a| a.entity_id == id);
+    let class_of = |id: &str| shared.ledger.badge_classes().into_iter().find(|c| c.entity_id == id);
+    let assertion = shared.ledger.assertions().into_iter().find(|a| a.entity_id == id);
     let class = match (kind, &assertion) {
         ("badges", _) => class_of(id),
         ("assertions", Some(assertion)) => class_of(&assertion.badge_class),
@@ -153,9 +143,8 @@ pub fn to_media(shared: &Shared, kind: &str, id: &str) -> Answer {
         return found;
     }
     let mut answer = Answer::new(302, "text/html", "");
-    answer.headers.push((
-        header::LOCATION,
-        format!("{}/media/uploads/{kind}/{id}", shared.origin),
-    ));
+    answer
+        .headers
+        .push((header::LOCATION, format!("{}/media/uploads/{kind}/{id}", shared.origin)));
     answer
 }

@@ -57,9 +57,7 @@ impl Call {
 
     /// The body as a form.
     pub fn form(&self) -> HashMap<String, String> {
-        url::form_urlencoded::parse(&self.body)
-            .into_owned()
-            .collect()
+        url::form_urlencoded::parse(&self.body).into_owned().collect()
     }
 }
 
@@ -129,8 +127,7 @@ pub fn run(listener: std::net::TcpListener, shared: Arc<Shared>) {
         .build()
         .expect("a runtime can be built");
     runtime.block_on(async move {
-        let listener =
-            tokio::net::TcpListener::from_std(listener).expect("the listener is non-blocking");
+        let listener = tokio::net::TcpListener::from_std(listener).expect("the listener is non-blocking");
         let stop = shared.stop.clone();
         let service = Router::new()
             .fallback(handle)
@@ -181,8 +178,7 @@ async fn handle(
                 tokio::task::yield_now().await;
                 Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))
             };
-            let halves =
-                futures_util::stream::iter([Ok(half)]).chain(futures_util::stream::once(cut));
+            let halves = futures_util::stream::iter([Ok(half)]).chain(futures_util::stream::once(cut));
             answer.into_response(Body::from_stream(halves))
         }
         Ending::Reset => {
@@ -247,19 +243,13 @@ fn instead(fault: &Fault) -> Option<Ending> {
         Fault::NotFound => Ending::Answer(api::not_found()),
         Fault::RetryAfter(seconds) => {
             let mut answer = Answer::new(429, HTML, "Too Many Requests");
-            answer
-                .headers
-                .push((header::RETRY_AFTER, seconds.to_string()));
+            answer.headers.push((header::RETRY_AFTER, seconds.to_string()));
             Ending::Answer(answer)
         }
         Fault::Throttled(expires) => Ending::Answer(Answer::throttled(*expires)),
         Fault::BadRequest(body) => Ending::Answer(Answer::new(400, api::LD_JSON, body.as_bytes())),
         Fault::Status(status, body) => Ending::Answer(Answer::new(*status, HTML, body.as_bytes())),
-        Fault::HangAfter
-        | Fault::ErrorAfter
-        | Fault::ResetAfter
-        | Fault::Truncated
-        | Fault::Slow(_) => {
+        Fault::HangAfter | Fault::ErrorAfter | Fault::ResetAfter | Fault::Truncated | Fault::Slow(_) => {
             return None;
         }
     })

@@ -68,10 +68,7 @@ impl Tokens {
         if let Some(failures) = held.failures.get(&key)
             && Instant::now() < failures.blocked_until
         {
-            return (
-                Answer::throttled(failures.backoff()),
-                "nothing: throttled".to_owned(),
-            );
+            return (Answer::throttled(failures.backoff()), "nothing: throttled".to_owned());
         }
         let good = match refresh {
             Some(token) => held.grants.iter().any(|grant| grant.refresh == token),
@@ -98,8 +95,7 @@ impl Tokens {
         if let Some(token) = refresh {
             held.grants.retain(|grant| grant.refresh != token);
         }
-        let lifetime =
-            TimeDelta::seconds(i64::try_from(self.expires_in).expect("a lifetime is small"));
+        let lifetime = TimeDelta::seconds(i64::try_from(self.expires_in).expect("a lifetime is small"));
         let grant = Grant {
             access: new_entity_id() + &new_entity_id(),
             refresh: new_entity_id() + &new_entity_id(),
@@ -115,10 +111,7 @@ impl Tokens {
             }),
         );
         held.grants.push(grant);
-        (
-            answer,
-            format!("granted {}", refresh.map_or("password", |_| "refresh")),
-        )
+        (answer, format!("granted {}", refresh.map_or("password", |_| "refresh")))
     }
 
     /// Whether this `Authorization` header may call. A call in the second half of a token's life
@@ -128,14 +121,9 @@ impl Tokens {
             return false;
         };
         let now = Utc::now();
-        let lifetime =
-            TimeDelta::seconds(i64::try_from(self.expires_in).expect("a lifetime is small"));
+        let lifetime = TimeDelta::seconds(i64::try_from(self.expires_in).expect("a lifetime is small"));
         let mut held = self.held();
-        let Some(grant) = held
-            .grants
-            .iter_mut()
-            .find(|g| g.access == token && now < g.expires)
-        else {
+        let Some(grant) = held.grants.iter_mut().find(|g| g.access == token && now < g.expires) else {
             return false;
         };
         if grant.expires - now < lifetime / 2 {
@@ -151,15 +139,10 @@ impl Tokens {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.held
-            .lock()
-            .expect("no one panics with the tokens in hand")
+        self.held.lock().expect("no one panics with the tokens in hand")
     }
 }
 
 fn invalid(body: serde_json::Value) -> (Answer, String) {
-    (
-        Answer::json(400, "application/json", &body),
-        "nothing: 400".to_owned(),
-    )
+    (Answer::json(400, "application/json", &body), "nothing: 400".to_owned())
 }
