@@ -48,6 +48,13 @@ async fn where_the_database_is_with_the_older_group_protocol_too() {
     let mut settings = Settings::new(broker.bootstrap_servers());
     // The mock does not let a group change its protocol.
     settings.group_id = "classic".to_owned();
+    // After the last member has left, the mock waits for others nearly that long.
+    for (name, value) in [
+        ("session.timeout.ms", "6000"),
+        ("heartbeat.interval.ms", "200"),
+    ] {
+        settings.extra.insert(name.to_owned(), value.to_owned());
+    }
     let topics = [TOPIC.to_owned()];
     let mut first = Consumer::new(&settings, &topics, Database::default()).expect("valid settings");
     read(&mut first, 6);
