@@ -55,7 +55,10 @@ pub async fn reach(settings: &Settings, timeout: Duration) -> Result<Cluster, Ka
 ///
 /// # Errors
 /// As [`reach`].
-pub async fn existing_topics(settings: &Settings, names: &[String]) -> Result<Vec<String>, KafkaError> {
+pub async fn existing_topics(
+    settings: &Settings,
+    names: &[String],
+) -> Result<Vec<String>, KafkaError> {
     let cluster = reach(settings, TIMEOUT).await?;
     Ok(select(names, |name| cluster.has(name)))
 }
@@ -64,7 +67,10 @@ pub async fn existing_topics(settings: &Settings, names: &[String]) -> Result<Ve
 ///
 /// # Errors
 /// As [`reach`].
-pub async fn missing_topics(settings: &Settings, names: &[String]) -> Result<Vec<String>, KafkaError> {
+pub async fn missing_topics(
+    settings: &Settings,
+    names: &[String],
+) -> Result<Vec<String>, KafkaError> {
     let cluster = reach(settings, TIMEOUT).await?;
     Ok(select(names, |name| !cluster.has(name)))
 }
@@ -75,9 +81,23 @@ pub async fn missing_topics(settings: &Settings, names: &[String]) -> Result<Vec
 ///
 /// # Errors
 /// As [`reach`]; [`KafkaError::TopicsNotCreated`] with the names when the brokers refuse (rights,
-/// policy) or cannot create topics at all (the code is `UnsupportedFeature` then, as the embedded
-/// broker's is).
-pub async fn ensure_topics(settings: &Settings, names: &[String], partitions: i32) -> Result<Vec<String>, KafkaError> {
+/// policy) or cannot create topics at all. The embedded broker cannot: it names no controller, so
+/// the code is `OperationTimedOut`; a broker that lacks the request gives `UnsupportedFeature`.
+pub async fn ensure_topics(
+    settings: &Settings,
+    names: &[String],
+    partitions: i32,
+) -> Result<Vec<String>, KafkaError> {
+    create_missing(settings, names, partitions, TIMEOUT).await
+}
+
+/// [`ensure_topics`], where the brokers have this long to create them.
+pub(super) async fn create_missing(
+    settings: &Settings,
+    names: &[String],
+    partitions: i32,
+    timeout: Duration,
+) -> Result<Vec<String>, KafkaError> {
     let missing = missing_topics(settings, names).await?;
     if missing.is_empty() {
         return Ok(missing);
@@ -91,8 +111,8 @@ pub async fn ensure_topics(settings: &Settings, names: &[String], partitions: i3
         .map(|name| NewTopic::new(name, partitions, DEFAULT_REPLICATION))
         .collect();
     let options = AdminOptions::new()
-        .request_timeout(Some(TIMEOUT))
-        .operation_timeout(Some(TIMEOUT));
+        .request_timeout(Some(timeout))
+        .operation_timeout(Some(timeout));
     let answers = match admin.create_topics(&wanted, &options).await {
         Ok(answers) => answers,
         Err(ClientError::AdminOp(code)) => {
@@ -125,7 +145,9 @@ pub async fn ensure_topics(settings: &Settings, names: &[String], partitions: i3
 impl Cluster {
     /// Whether the topic exists.
     pub fn has(&self, topic: &str) -> bool {
-        self.topics.binary_search_by(|name| name.as_str().cmp(topic)).is_ok()
+        self.topics
+            .binary_search_by(|name| name.as_str().cmp(topic))
+            .is_ok()
     }
 
     fn new(metadata: &Metadata, id: Option<String>) -> Self {
@@ -142,7 +164,11 @@ impl Cluster {
             .map(|topic| topic.name().to_owned())
             .collect();
         topics.sort();
-        Self { id, brokers, topics }
+        Self {
+            id,
+            brokers,
+            topics,
+        }
     }
 }
 
