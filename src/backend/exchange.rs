@@ -20,6 +20,8 @@ use crate::{clock::Clock, telemetry::Metrics};
 
 /// A connection that is not there by then was refused.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// An idle connection is not used again after this long: a server that closes it just then leaves us not knowing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// No answer is read further: lists of all assertions of a badge class are long, but not as long as this.
 const MOST_BYTES: usize = 64 << 20;
 /// No server makes us wait longer.
@@ -62,6 +64,7 @@ impl Exchange {
     ) -> Result<Self, SetupError> {
         let mut builder = Client::builder()
             .redirect(Policy::none())
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
             .user_agent(concat!("accolade/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = ca_file {

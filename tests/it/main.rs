@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod badgr;
 mod e2e_fixtures;
 mod fake_badgr;
 mod fixtures;
