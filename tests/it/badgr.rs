@@ -23,6 +23,7 @@ use chrono::TimeDelta;
 use crate::harness::{
     fake_badgr::{FakeBadgr, Fault, ISSUER_SLUG, Operation, PASSWORD, USERNAME},
     images,
+    postgres::Postgres,
 };
 
 const EMAIL: &str = "ada@example.com";
@@ -360,9 +361,18 @@ async fn an_issuer_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn replicas_share_their_tokens_in_the_database() {
+async fn replicas_share_their_tokens_in_sqlite() {
     let directory = tempfile::tempdir().expect("a directory");
-    let url = format!("sqlite://{}", directory.path().join("test.db").display());
+    share_tokens(&format!("sqlite://{}", directory.path().join("test.db").display())).await;
+}
+
+#[tokio::test]
+async fn replicas_share_their_tokens_in_postgresql() {
+    let url = tokio::task::spawn_blocking(|| Postgres::shared().database());
+    share_tokens(&url.await.expect("a database")).await;
+}
+
+async fn share_tokens(url: &str) {
     let database = store::Settings {
         url: url.parse().expect("a URL"),
         pool_size: 4,

@@ -6,3 +6,4 @@ mod badgr;
 mod e2e_fixtures;
 mod fake_badgr;
 mod fixtures;
+mod http_backend;
