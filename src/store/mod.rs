@@ -11,6 +11,7 @@ mod error;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod token_cache;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -2,6 +2,8 @@
 
 mod harness;
 
+mod badgr;
 mod e2e_fixtures;
 mod fake_badgr;
 mod fixtures;
+mod http_backend;

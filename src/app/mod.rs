@@ -1,0 +1,3 @@
+//! Builds the parts and runs them.
+
+pub mod token_cache;
