@@ -6,9 +6,16 @@
 
 pub mod awards;
 pub mod badge_classes;
+mod bulk;
 pub mod completion_images;
 mod connection;
+pub mod courses;
+pub mod dead_letters;
 mod error;
+pub mod event_badges;
+pub mod facts;
+pub mod learners;
+pub mod positions;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
