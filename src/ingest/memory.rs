@@ -100,7 +100,9 @@ impl<'m> Overlay<'m> {
             };
             if course.learn(details, switch, &event.stamp) {
                 changed.insert(&details.key);
-                self.updated.insert(*n);
+                if matches!(event.body, EventBody::CourseUpdated { .. }) {
+                    self.updated.insert(*n);
+                }
             }
         }
         // Another process may know more: fold once more into the rows as they are, held in the order of their keys.
