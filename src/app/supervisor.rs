@@ -8,20 +8,20 @@ use tokio_util::sync::CancellationToken;
 
 /// Named tasks that end when told so, and not before.
 #[derive(Default)]
-pub(super) struct Supervisor {
+pub struct Supervisor {
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     names: Vec<(tokio::task::Id, &'static str)>,
 }
 
 impl Supervisor {
     /// Runs a loop.
-    pub(super) fn spawn(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         let handle = self.tasks.spawn(async move { (name, task.await) });
         self.names.push((handle.id(), name));
     }
 
     /// Runs a loop that blocks, on a thread of its own.
-    pub(super) fn spawn_thread(
+    pub fn spawn_thread(
         &mut self,
         name: &'static str,
         work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
@@ -32,12 +32,14 @@ impl Supervisor {
             .spawn(move || drop(done.send(work())))
             .with_context(|| format!("cannot start the thread of {name}"))?;
         // The sender is dropped without a word when the thread panics.
-        self.spawn(name, async move { outcome.await.unwrap_or_else(|_| Err(anyhow!("panicked"))) });
+        self.spawn(name, async move {
+            outcome.await.unwrap_or_else(|_| Err(anyhow!("panicked")))
+        });
         Ok(())
     }
 
     /// Waits for the first loop that ends: too early, by definition.
-    pub(super) async fn first_end(&mut self) -> anyhow::Error {
+    pub async fn first_end(&mut self) -> anyhow::Error {
         match self.tasks.join_next_with_id().await {
             Some(Ok((_, (name, Ok(()))))) => anyhow!("{name} ended early"),
             Some(Ok((_, (name, Err(error))))) => error.context(format!("{name} failed")),
@@ -47,7 +49,7 @@ impl Supervisor {
     }
 
     /// Tells the loops to stop and waits for them, at most this long. Says what failed or did not end.
-    pub(super) async fn stop(&mut self, stop: &CancellationToken, deadline: Duration) -> anyhow::Result<()> {
+    pub async fn stop(&mut self, stop: &CancellationToken, deadline: Duration) -> anyhow::Result<()> {
         stop.cancel();
         let mut failed = Vec::new();
         let all = async {
@@ -65,7 +67,11 @@ impl Supervisor {
         };
         if tokio::time::timeout(deadline, all).await.is_err() {
             let left: Vec<&str> = self.names.iter().map(|(_, name)| *name).collect();
-            failed.push(format!("did not end within {} s: {}", deadline.as_secs(), left.join(", ")));
+            failed.push(format!(
+                "did not end within {} s: {}",
+                deadline.as_secs(),
+                left.join(", ")
+            ));
             self.tasks.abort_all();
         }
         if failed.is_empty() {
@@ -94,7 +100,9 @@ mod tests {
         assert_eq!(supervisor.first_end().await.to_string(), "one ended early");
         supervisor.spawn("two", async { panic!("planted") });
         assert_eq!(supervisor.first_end().await.to_string(), "two panicked");
-        supervisor.spawn_thread("three", || panic!("planted")).expect("a thread");
+        supervisor
+            .spawn_thread("three", || panic!("planted"))
+            .expect("a thread");
         assert_eq!(format!("{:#}", supervisor.first_end().await), "three failed: panicked");
     }
 
@@ -108,7 +116,10 @@ mod tests {
             Ok(())
         });
         supervisor.spawn("stubborn", std::future::pending());
-        let error = supervisor.stop(&stop, Duration::from_secs(5)).await.expect_err("one is left");
+        let error = supervisor
+            .stop(&stop, Duration::from_secs(5))
+            .await
+            .expect_err("one is left");
         assert_eq!(error.to_string(), "did not end within 5 s: stubborn");
     }
 }

@@ -55,10 +55,7 @@ pub async fn reach(settings: &Settings, timeout: Duration) -> Result<Cluster, Ka
 ///
 /// # Errors
 /// As [`reach`].
-pub async fn existing_topics(
-    settings: &Settings,
-    names: &[String],
-) -> Result<Vec<String>, KafkaError> {
+pub async fn existing_topics(settings: &Settings, names: &[String]) -> Result<Vec<String>, KafkaError> {
     let cluster = reach(settings, TIMEOUT).await?;
     Ok(select(names, |name| cluster.has(name)))
 }
@@ -67,10 +64,7 @@ pub async fn existing_topics(
 ///
 /// # Errors
 /// As [`reach`].
-pub async fn missing_topics(
-    settings: &Settings,
-    names: &[String],
-) -> Result<Vec<String>, KafkaError> {
+pub async fn missing_topics(settings: &Settings, names: &[String]) -> Result<Vec<String>, KafkaError> {
     let cluster = reach(settings, TIMEOUT).await?;
     Ok(select(names, |name| !cluster.has(name)))
 }
@@ -83,11 +77,7 @@ pub async fn missing_topics(
 /// As [`reach`]; [`KafkaError::TopicsNotCreated`] with the names when the brokers refuse (rights,
 /// policy) or cannot create topics at all. The embedded broker cannot: it names no controller, so
 /// the code is `OperationTimedOut`; a broker that lacks the request gives `UnsupportedFeature`.
-pub async fn ensure_topics(
-    settings: &Settings,
-    names: &[String],
-    partitions: i32,
-) -> Result<Vec<String>, KafkaError> {
+pub async fn ensure_topics(settings: &Settings, names: &[String], partitions: i32) -> Result<Vec<String>, KafkaError> {
     create_missing(settings, names, partitions, TIMEOUT).await
 }
 
@@ -145,9 +135,7 @@ pub(super) async fn create_missing(
 impl Cluster {
     /// Whether the topic exists.
     pub fn has(&self, topic: &str) -> bool {
-        self.topics
-            .binary_search_by(|name| name.as_str().cmp(topic))
-            .is_ok()
+        self.topics.binary_search_by(|name| name.as_str().cmp(topic)).is_ok()
     }
 
     fn new(metadata: &Metadata, id: Option<String>) -> Self {
@@ -164,11 +152,7 @@ impl Cluster {
             .map(|topic| topic.name().to_owned())
             .collect();
         topics.sort();
-        Self {
-            id,
-            brokers,
-            topics,
-        }
+        Self { id, brokers, topics }
     }
 }
 

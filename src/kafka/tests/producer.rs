@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::harness::{
-    DEADLINE, Database, broker, close, consumer, producer, producer_with, read, record, values,
-};
+use super::harness::{DEADLINE, Database, broker, close, consumer, producer, producer_with, read, record, values};
 use crate::kafka::{Producer, ProducerOptions, SendError, Settings};
 use crate::wire::record::OutgoingRecord;
 
@@ -17,12 +15,7 @@ async fn a_full_queue_waits_and_drops_nothing() {
     broker.go_down().expect("down");
     let mut receipts = Vec::new();
     for number in 0..3 {
-        receipts.push(
-            producer
-                .enqueue(&record(&number.to_string()))
-                .await
-                .expect("room"),
-        );
+        receipts.push(producer.enqueue(&record(&number.to_string())).await.expect("room"));
     }
     let fourth = record("3");
     let waiting = producer.enqueue(&fourth);
@@ -83,14 +76,8 @@ async fn refusals_are_sorted_by_what_to_do() {
     let broker = broker(1);
     let producer = producer(&broker);
     let answers = [
-        (
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
-            "too_large",
-        ),
-        (
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD,
-            "permanent",
-        ),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, "too_large"),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD, "permanent"),
     ];
     for (answer, expected) in answers {
         broker

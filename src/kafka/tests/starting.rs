@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::harness::{
-    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, poll_until, producer,
-    read, values, write,
+    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, poll_until, producer, read, values, write,
 };
 use crate::kafka::{Consumer, EmbeddedBroker, Settings};
 
@@ -49,10 +48,7 @@ async fn where_the_database_is_with_the_older_group_protocol_too() {
     // The mock does not let a group change its protocol.
     settings.group_id = "classic".to_owned();
     // After the last member has left, the mock waits for others nearly that long.
-    for (name, value) in [
-        ("session.timeout.ms", "6000"),
-        ("heartbeat.interval.ms", "200"),
-    ] {
+    for (name, value) in [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "200")] {
         settings.extra.insert(name.to_owned(), value.to_owned());
     }
     let topics = [TOPIC.to_owned()];
@@ -131,10 +127,7 @@ async fn stored_offsets_are_committed_on_closing() {
     close(first);
     let mut second = consumer(&broker, Database::default());
     poll_until(&mut second, "assigned", |c| c.is_assigned());
-    producer
-        .send(super::harness::record("new"))
-        .await
-        .expect("written");
+    producer.send(super::harness::record("new")).await.expect("written");
     assert_eq!(values(&read(&mut second, 1)), ["new"]);
     close(second);
 }
