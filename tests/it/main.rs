@@ -5,3 +5,4 @@ mod harness;
 mod e2e_fixtures;
 mod fake_badgr;
 mod fixtures;
+mod layering;
