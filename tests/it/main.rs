@@ -2,7 +2,9 @@
 
 mod harness;
 
+mod deployment;
 mod e2e_fixtures;
 mod fake_badgr;
 mod fixtures;
 mod layering;
+mod migrations;
