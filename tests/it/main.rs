@@ -7,3 +7,6 @@ mod e2e_fixtures;
 mod fake_badgr;
 mod fixtures;
 mod http_backend;
+mod deployment;
+mod layering;
+mod migrations;
