@@ -16,6 +16,7 @@
 pub mod backend;
 pub mod clock;
 pub mod domain;
+pub mod http;
 pub mod retry;
 pub mod store;
 pub mod telemetry;
