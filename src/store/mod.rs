@@ -5,9 +5,13 @@
 //! PostgreSQL and SQLite; where the statements differ, they match on [`AnyConnection`].
 
 pub mod api_reads;
+pub mod badge_classes;
+pub mod completion_images;
 mod connection;
 mod error;
 pub(crate) mod schema;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

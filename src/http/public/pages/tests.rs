@@ -19,8 +19,7 @@ fn award() -> AwardPage {
         badge_url: format!("{base}/ob2/badges/7/criteria"),
         badge_image_url: format!("{base}/ob2/badges/7/image.png"),
         description: "Enrolled in three courses: a curious start.".to_owned(),
-        criteria: "A learner must enroll in three different courses to receive this badge."
-            .to_owned(),
+        criteria: "A learner must enroll in three different courses to receive this badge.".to_owned(),
         username: "ada".to_owned(),
         course_name: Some("Demonstration Course".to_owned()),
         issuer_name: "Example Academy".to_owned(),
@@ -150,10 +149,7 @@ fn the_profile_link_is_percent_encoded() {
 fn criteria_that_are_an_address_become_a_link() {
     let mut page = badge();
     page.criteria = "https://lms.example.com/courses/about".to_owned();
-    assert!(
-        render(&page)
-            .contains("<a href=\"https://lms.example.com/courses/about\">Read the criteria</a>")
-    );
+    assert!(render(&page).contains("<a href=\"https://lms.example.com/courses/about\">Read the criteria</a>"));
 }
 
 #[test]
@@ -221,15 +217,9 @@ fn what_people_wrote_is_escaped_on_every_page() {
         render(&home),
         render(&problem),
     ] {
-        assert!(
-            html.contains("&#60;script&#62;"),
-            "nothing was escaped in\n{html}"
-        );
+        assert!(html.contains("&#60;script&#62;"), "nothing was escaped in\n{html}");
         assert!(!html.contains("<script"), "a script got into\n{html}");
-        assert!(
-            !html.contains("alert(\""),
-            "a quotation mark got out in\n{html}"
-        );
+        assert!(!html.contains("alert(\""), "a quotation mark got out in\n{html}");
     }
 }
 
