@@ -4,6 +4,7 @@
 //! with a name. Inside a transaction there is no network I/O but the database's own. The same functions serve
 //! PostgreSQL and SQLite; where the statements differ, they match on [`AnyConnection`].
 
+pub mod api_reads;
 pub mod awards;
 pub mod badge_classes;
 mod bulk;

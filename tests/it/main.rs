@@ -3,10 +3,10 @@
 mod harness;
 
 mod badgr;
+mod deployment;
 mod e2e_fixtures;
 mod fake_badgr;
 mod fixtures;
 mod http_backend;
-mod deployment;
 mod layering;
 mod migrations;
