@@ -182,7 +182,10 @@ fn token(header: Option<&HeaderValue>) -> Option<&str> {
 
 fn unauthorized(detail: &str, bearer: &'static str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, detail)
-        .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("JWT realm=\"accolade\""))
+        .with_header(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("JWT realm=\"accolade\""),
+        )
         .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(bearer))
 }
 

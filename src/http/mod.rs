@@ -70,7 +70,10 @@ pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken)
     match tokio::time::timeout(GRACE, server).await {
         Ok(ended) => ended,
         Err(_) => {
-            tracing::warn!("requests were still in flight {} s after the stop; they are cut off", GRACE.as_secs());
+            tracing::warn!(
+                "requests were still in flight {} s after the stop; they are cut off",
+                GRACE.as_secs()
+            );
             Ok(())
         }
     }

@@ -150,7 +150,12 @@ pub(super) async fn document_errors(request: Request, next: Next) -> Response {
     let text = to_bytes(body, DETAIL_BYTES).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let mut problem = Problem::new(status, detail(status, text.trim())).into_response();
-    for name in [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::CONNECTION] {
+    for name in [
+        header::ALLOW,
+        header::RETRY_AFTER,
+        header::WWW_AUTHENTICATE,
+        header::CONNECTION,
+    ] {
         for value in parts.headers.get_all(&name) {
             problem.headers_mut().append(&name, value.clone());
         }

@@ -7,21 +7,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{JwtSettings, ReadinessCheck, Settings, problem::Problem};
 use crate::{
+    backend::builtin::documents::IssuerProfile,
     store::{Store, StoreError, Tx},
     telemetry::Metrics,
 };
 
-/// The issuer of the `builtin` backend, as pages and documents name it.
+/// The issuer, as pages and documents name it.
 #[derive(Clone)]
 pub struct Issuer {
-    /// `ISSUER_NAME`
-    pub name: String,
-    /// `ISSUER_URL`: its website.
-    pub url: String,
-    /// `ISSUER_EMAIL`: the issuer's own public address; the profile requires one.
-    pub email: String,
-    /// `ISSUER_DESCRIPTION`
-    pub description: Option<String>,
+    /// `ISSUER_…`; whether it has an image follows from [`Issuer::image`].
+    pub profile: IssuerProfile,
     /// The content of `ISSUER_IMAGE`: a PNG.
     pub image: Option<Vec<u8>>,
 }
@@ -29,9 +24,7 @@ pub struct Issuer {
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuer")
-            .field("name", &self.name)
-            .field("url", &self.url)
-            .field("has_image", &self.image.is_some())
+            .field("profile", &self.profile)
             .finish_non_exhaustive()
     }
 }
@@ -51,12 +44,13 @@ struct Parts {
 impl State {
     /// `stop` is the token of the whole service: once it is cancelled, `/readyz` answers 503.
     pub fn new(
-        settings: Settings,
+        mut settings: Settings,
         store: Arc<Store>,
         metrics: Arc<Metrics>,
         checks: Vec<ReadinessCheck>,
         stop: CancellationToken,
     ) -> Self {
+        settings.issuer.profile.has_image = settings.issuer.image.is_some();
         Self(Arc::new(Parts {
             settings,
             store,

@@ -2,7 +2,8 @@
 
 use axum::{
     Json,
-    extract::{OriginalUri, Path, State as Shared},
+    extract::{Path, State as Shared},
+    http::Uri,
 };
 use chrono::SecondsFormat;
 use serde::Serialize;
@@ -45,10 +46,10 @@ pub(super) async fn of_user(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(username): Path<String>,
-    uri: OriginalUri,
+    uri: Uri,
 ) -> Result<Json<Page<AssertionItem>>, Problem> {
     caller.require_self_or_administrator(&username)?;
-    let query = Query::from(uri);
+    let query = Query::of(&uri);
     name("username", &username)?;
     let filter = filter(&query)?;
     let page = query.page()?;
@@ -63,17 +64,27 @@ pub(super) async fn of_user(
             Ok(place) => place,
             Err(beyond) => return Ok(Err(beyond)),
         };
-        Ok(Ok((place, api_reads::assertions_of(tx, learner, &filter, place.window())?)))
+        Ok(Ok((
+            place,
+            api_reads::assertions_of(tx, learner, &filter, place.window())?,
+        )))
     });
     let (place, assertions) = read.await??;
-    let items = assertions.into_iter().map(|assertion| item(&state, assertion)).collect();
+    let items = assertions
+        .into_iter()
+        .map(|assertion| item(&state, assertion))
+        .collect();
     Ok(Json(place.page(&state, &query, items)))
 }
 
 /// With `slug` alone, issuing component and course are empty; `course_id=*` is any course; `issuing_component` without
 /// `slug` is ignored.
 fn filter(query: &Query) -> Result<AssertionFilter, Problem> {
-    let field = if query.get("course_id").is_some() { "course_id" } else { "courseid" };
+    let field = if query.get("course_id").is_some() {
+        "course_id"
+    } else {
+        "courseid"
+    };
     let course_id = match query.get(field) {
         Some("*") => None,
         Some(text) => Some(course_key(field, text)?.to_string()),
@@ -99,8 +110,12 @@ fn course_key(field: &'static str, text: &str) -> Result<CourseKey, Problem> {
 }
 
 fn name(field: &'static str, text: &str) -> Result<(), Problem> {
-    if text.chars().count() > LONGEST_NAME {
-        return Err(Problem::field(field, "expected at most 255 characters."));
+    // PostgreSQL takes no NUL in a text.
+    if text.chars().count() > LONGEST_NAME || text.contains('\0') {
+        return Err(Problem::field(
+            field,
+            "expected at most 255 characters, and no NUL among them.",
+        ));
     }
     Ok(())
 }
@@ -114,9 +129,9 @@ fn missing(tx: &mut Tx<'_>, filter: &AssertionFilter) -> Result<Option<&'static 
         return Ok(Some("No course of this key is known here."));
     }
     match &filter.badge_class {
-        Some((slug, component)) if !api_reads::badge_class_exists(tx, slug, component, course)? => {
-            Ok(Some("There is no badge class of this slug, issuing component and course."))
-        }
+        Some((slug, component)) if !api_reads::badge_class_exists(tx, slug, component, course)? => Ok(Some(
+            "There is no badge class of this slug, issuing component and course.",
+        )),
         _ => Ok(None),
     }
 }

@@ -1,9 +1,6 @@
 //! Awards and why they wait: for administrators.
 
-use axum::{
-    Json,
-    extract::{OriginalUri, State as Shared},
-};
+use axum::{Json, extract::State as Shared, http::Uri};
 use chrono::SecondsFormat;
 use serde::Serialize;
 
@@ -51,10 +48,10 @@ struct BadgeClassItem {
 pub(super) async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
-    uri: OriginalUri,
+    uri: Uri,
 ) -> Result<Json<Page<AwardItem>>, Problem> {
     caller.require_administrator()?;
-    let query = Query::from(uri);
+    let query = Query::of(&uri);
     let wanted = match query.get("state") {
         None => None,
         Some(name) => Some(AwardState::parse(name).ok_or_else(|| Problem::field("state", STATES))?),

@@ -1,6 +1,6 @@
 //! Lists in pages, in the envelope of Open edX's API.
 
-use axum::{extract::OriginalUri, http::Uri};
+use axum::http::Uri;
 use serde::Serialize;
 use url::form_urlencoded;
 
@@ -20,12 +20,6 @@ pub(super) struct Query {
     parameters: Vec<(String, String)>,
 }
 
-impl From<OriginalUri> for Query {
-    fn from(OriginalUri(uri): OriginalUri) -> Self {
-        Self::of(&uri)
-    }
-}
-
 impl Query {
     pub(super) fn of(uri: &Uri) -> Self {
         let query = uri.query().unwrap_or_default();
@@ -38,7 +32,10 @@ impl Query {
     /// The value of a parameter.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let values = self.parameters.iter().rev().filter(|(key, _)| key == name);
-        values.map(|(_, value)| value.as_str()).next().filter(|value| !value.is_empty())
+        values
+            .map(|(_, value)| value.as_str())
+            .next()
+            .filter(|value| !value.is_empty())
     }
 
     /// The page that is asked for, without knowing yet how many there are.
@@ -93,7 +90,9 @@ impl PageRequest {
         let pages = (count.max(1) - 1) / self.size + 1;
         let number = self.number.unwrap_or(pages);
         if number > pages {
-            return Err(Problem::not_found(format!("page: there is no such page, the last one is {pages}.")));
+            return Err(Problem::not_found(format!(
+                "page: there is no such page, the last one is {pages}."
+            )));
         }
         Ok(PagePlace {
             count,
@@ -158,7 +157,9 @@ mod tests {
     fn pages_cover_the_list() {
         let starts = |uri: &str, count| {
             let page = query(uri).page().expect("a page");
-            page.within(count).map(|place| (place.window().start, place.window().length, place.pages)).ok()
+            page.within(count)
+                .map(|place| (place.window().start, place.window().length, place.pages))
+                .ok()
         };
         assert_eq!(starts("/x", 0), Some((0, 10, 1)));
         assert_eq!(starts("/x?page=2&page_size=3", 4), Some((3, 3, 2)));
@@ -169,7 +170,11 @@ mod tests {
 
     #[test]
     fn what_is_no_page_is_refused_by_name() {
-        for (uri, field) in [("/x?page=0", "page:"), ("/x?page=-1", "page:"), ("/x?page_size=ten", "page_size:")] {
+        for (uri, field) in [
+            ("/x?page=0", "page:"),
+            ("/x?page=-1", "page:"),
+            ("/x?page_size=ten", "page_size:"),
+        ] {
             let problem = query(uri).page().expect_err("refused");
             assert!(problem.detail().starts_with(field), "{uri}: {}", problem.detail());
         }

@@ -17,7 +17,9 @@ pub(super) struct Key {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwtSettings {
     /// Not a JWK set.
-    #[error("JWT_PUBLIC_SIGNING_JWK_SET: expected a JWK set, {{\"keys\": [...]}}, as JSON (line {line}, column {column})")]
+    #[error(
+        "JWT_PUBLIC_SIGNING_JWK_SET: expected a JWK set, {{\"keys\": [...]}}, as JSON (line {line}, column {column})"
+    )]
     NotASet {
         /// Where the text stops to be one, from 1.
         line: usize,
@@ -71,9 +73,14 @@ pub(super) fn from_jwk_set(text: &str) -> Result<Vec<Key>, InvalidJwtSettings> {
         line: error.line(),
         column: error.column(),
     })?;
-    let signing = (1..).zip(&set.keys).filter(|(_, jwk)| jwk.usage.as_deref() != Some("enc"));
+    let signing = (1..)
+        .zip(&set.keys)
+        .filter(|(_, jwk)| jwk.usage.as_deref() != Some("enc"));
     signing
-        .map(|(position, jwk)| jwk.key().map_err(|reason| InvalidJwtSettings::UnusableKey { position, reason }))
+        .map(|(position, jwk)| {
+            jwk.key()
+                .map_err(|reason| InvalidJwtSettings::UnusableKey { position, reason })
+        })
         .collect()
 }
 
