@@ -142,6 +142,10 @@ fn a_token_does_not_choose_its_algorithm() {
         assert_eq!(with_keys(&json!([rsa_jwk("r")])).verify(&forged, now), None);
     }
     assert_eq!(both.verify(&hs256(&claims(), "another secret"), now), None);
+    let mut critical = Header::new(Algorithm::HS256);
+    critical.crit = Some(vec!["b64".to_owned()]);
+    let critical = encode(&critical, &claims(), &EncodingKey::from_secret(SECRET.as_bytes())).expect("a token");
+    assert_eq!(both.verify(&critical, now), None);
     let mut altered = hs256(&claims(), SECRET);
     altered.insert(altered.find('.').expect("a dot") + 1, 'A');
     assert_eq!(both.verify(&altered, now), None);
