@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::NaiveDateTime;
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Text, Timestamp},
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{AnyConnection, StoreError, Tx};
 use crate::domain::{
     LearnerId,
-    award::{AwardId, AwardState, Decision},
+    award::{AwardId, Decision},
     badge_class::BadgeClassId,
 };
 
@@ -178,12 +178,4 @@ pub(super) fn time_text(time: NaiveDateTime) -> String {
 pub(super) fn award_id(text: &str) -> Result<AwardId, StoreError> {
     let id = Uuid::parse_str(text).map_err(|_| StoreError::Corrupt(format!("award id {text:?}")))?;
     Ok(AwardId(id))
-}
-
-pub(super) fn award_state(text: &str) -> Result<AwardState, StoreError> {
-    AwardState::parse(text).ok_or_else(|| StoreError::Corrupt(format!("award state {text:?}")))
-}
-
-pub(super) fn utc(time: NaiveDateTime) -> DateTime<Utc> {
-    time.and_utc()
 }
