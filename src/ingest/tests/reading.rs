@@ -69,7 +69,6 @@ impl Running {
         let deadline = Instant::now() + DEADLINE;
         while !holds(self) {
             assert!(Instant::now() < deadline, "never: {what}");
-            std::thread::yield_now();
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
