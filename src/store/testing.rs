@@ -28,6 +28,11 @@ impl TestDatabase {
     pub(crate) fn store(&self) -> Arc<Store> {
         Arc::clone(&self.store)
     }
+
+    /// How many transactions ran again after a deadlock.
+    pub(crate) fn deadlocks(&self) -> u64 {
+        self.store.metrics.db_retries.with_label_values(&["40P01"]).get()
+    }
 }
 
 impl Drop for Held {
