@@ -48,10 +48,7 @@ impl Running {
         kafka.extra = EmbeddedBroker::consumer_properties();
         let topics = Topics {
             names: vec![TOPIC.to_owned()],
-            types: TopicTypes {
-                enrollment: vec![TOPIC.to_owned()],
-                ..TopicTypes::default()
-            },
+            types: TopicTypes::new([TOPIC], []),
         };
         let settings = Settings {
             award: true,
