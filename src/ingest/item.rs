@@ -40,7 +40,7 @@ impl Item {
     pub fn of(record: Record, types: &TopicTypes) -> Self {
         let decoded = catch_unwind(AssertUnwindSafe(|| decode(&record, types)));
         let content = match decoded {
-            Ok(Ok(Decoded::Event(event))) => Content::Event(Box::new(event)),
+            Ok(Ok(Decoded::Event(event))) => Content::Event(event),
             Ok(Ok(Decoded::Ignored)) => Content::Ignored,
             Ok(Err(error)) => Content::Unprocessable {
                 reason: error.reason,

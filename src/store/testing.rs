@@ -35,10 +35,10 @@ impl TestDatabase {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Self::Postgres { server, name } = self {
-            if let Ok(mut conn) = PgConnection::establish(server) {
-                drop(conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")));
-            }
+        if let Self::Postgres { server, name } = self
+            && let Ok(mut conn) = PgConnection::establish(server)
+        {
+            drop(conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")));
         }
     }
 }

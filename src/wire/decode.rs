@@ -26,7 +26,7 @@ pub struct TopicTypes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
     /// An event that concerns us.
-    Event(Event),
+    Event(Box<Event>),
     /// A tombstone, or an event of a type that does not concern us.
     Ignored,
 }
@@ -102,7 +102,7 @@ pub fn decode(record: &Record, topics: &TopicTypes) -> Result<Decoded, DecodeErr
         time: time.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(time),
         event_id,
     };
-    Ok(Decoded::Event(Event { stamp, body }))
+    Ok(Decoded::Event(Box::new(Event { stamp, body })))
 }
 
 fn body(kind: &str, data: &Value) -> Result<Option<EventBody>, DecodeError> {

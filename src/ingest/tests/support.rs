@@ -211,7 +211,8 @@ pub fn facts(database: &TestDatabase) -> String {
             ))
             .load(tx.conn)?;
         facts.sort();
-        let learners: Vec<(i64, String, Option<String>, Option<String>, i32, i32)> = learner::table
+        type Known = (i64, String, Option<String>, Option<String>, i32, i32);
+        let learners: Vec<Known> = learner::table
             .order(learner::learner_id)
             .select((
                 learner::learner_id,
