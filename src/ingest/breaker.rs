@@ -72,9 +72,11 @@ mod tests {
     use super::*;
 
     fn trips(breaker: &mut Breaker, records: impl IntoIterator<Item = bool>) -> bool {
-        records
-            .into_iter()
-            .fold(false, |tripped, bad| breaker.observe(bad) || tripped)
+        let mut tripped = false;
+        for bad in records {
+            tripped |= breaker.observe(bad);
+        }
+        tripped
     }
 
     #[test]
