@@ -18,6 +18,7 @@ pub mod event_badges;
 pub mod facts;
 pub mod learners;
 pub mod positions;
+pub mod preview;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -7,6 +7,7 @@ use crate::{
     store::{
         badge_classes, courses,
         event_badges::NewConfiguration,
+        preview,
         schema::{learner::dsl, learner_course},
         testing,
     },
@@ -89,6 +90,12 @@ fn a_backfill_reaches_everybody_once_in_chunks() {
             diesel::update(dsl::learner.find(9))
                 .set(dsl::retired_at.eq(tx.now()?))
                 .execute(tx.conn)?;
+            let rules = event_badges::active_rules(tx, &cache)?.expect("one is active");
+            let reach = |tx: &mut Tx<'_>| -> Result<Vec<(i64, i64)>, StoreError> {
+                let reach = preview::reach(tx, &rules)?;
+                Ok(reach.iter().map(|rule| (rule.learners, rule.awarded)).collect())
+            };
+            assert_eq!(reach(tx)?, [(1, 0), (2, 0), (1, 0)]);
             assert_eq!(due(tx)?, Due::Backfill);
             let claim = claim_backfill(tx, LEASE)?.expect("it is open");
             assert_eq!((due(tx)?, claim_backfill(tx, LEASE)?), (Due::Nothing, None));
@@ -116,6 +123,7 @@ fn a_backfill_reaches_everybody_once_in_chunks() {
             assert_eq!((due(tx)?, claim_backfill(tx, LEASE)?), (Due::Nothing, None));
 
             // Once more, everybody has everything.
+            assert_eq!(reach(tx)?, [(1, 1), (2, 2), (1, 1)]);
             assert_eq!(reopen(tx)?, Some(other.configuration_id));
             let again = claim_backfill(tx, LEASE)?.expect("it is open");
             let Chunk::Last(nothing) = evaluate_chunk(tx, &again, &cache, CHUNK, LEASE)? else {

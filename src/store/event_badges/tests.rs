@@ -98,3 +98,33 @@ fn a_check_names_slugs_that_are_no_badge_class() {
         database.store().transaction("test", run).expect("committed");
     }
 }
+
+#[test]
+fn an_activation_waits_for_those_who_decide_by_the_one_before() {
+    #[derive(diesel::QueryableByName)]
+    struct Free {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        free: bool,
+    }
+    let Some(database) = testing::postgres() else {
+        return;
+    };
+    let store = database.store();
+    let is_free = |lock: &str| {
+        let sql = format!("SELECT pg_try_advisory_xact_lock{lock}({FENCE}) AS free");
+        let ask = |tx: &mut Tx<'_>| Ok(diesel::sql_query(&sql).get_result::<Free>(tx.conn)?.free);
+        store.transaction("ask", ask).expect("answered")
+    };
+    let while_held = |fence: fn(&mut Tx<'_>) -> Result<(), StoreError>| {
+        let hold = |tx: &mut Tx<'_>| {
+            fence(tx)?;
+            Ok((is_free("_shared"), is_free("")))
+        };
+        store.transaction("hold", hold).expect("committed")
+    };
+    assert_eq!(while_held(|_| Ok(())), (true, true));
+    assert_eq!(while_held(fence_shared), (true, false));
+    assert_eq!(while_held(fence_exclusive), (false, false));
+    assert_eq!(while_held(|tx| insert(tx, &new("", true)).map(drop)), (false, false));
+    assert_eq!(while_held(|tx| insert(tx, &new("", false)).map(drop)), (true, true));
+}
