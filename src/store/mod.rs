@@ -6,6 +6,7 @@
 
 pub mod api_reads;
 pub mod awards;
+pub mod backfill;
 pub mod badge_classes;
 mod bulk;
 pub mod completion_images;
@@ -17,6 +18,7 @@ pub mod event_badges;
 pub mod facts;
 pub mod learners;
 pub mod positions;
+pub mod preview;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
