@@ -40,13 +40,8 @@ impl Item {
     pub fn of(record: Record, types: &TopicTypes) -> Self {
         let decoded = catch_unwind(AssertUnwindSafe(|| decode(&record, types)));
         let content = match decoded {
-<<<<<<< HEAD
             Ok(Ok(Decoded::Event(event))) => Content::Event(Box::new(event)),
             Ok(Ok(Decoded::Ignored(_))) => Content::Ignored,
-=======
-            Ok(Ok(Decoded::Event(event))) => Content::Event(event),
-            Ok(Ok(Decoded::Ignored)) => Content::Ignored,
->>>>>>> ingest
             Ok(Err(error)) => Content::Unprocessable {
                 reason: error.reason(),
                 message: error.to_string(),

@@ -164,12 +164,7 @@ pub fn update(tx: &mut Tx<'_>, learners: &[&Learner]) -> Result<(), StoreError> 
         "learner_id",
         Column::BigInts(learners.iter().map(|learner| learner.id.0).collect()),
     )];
-<<<<<<< HEAD
-    type Attribute = fn(&Learner) -> &Learnt;
-    let attributes: [(_, Attribute); 3] = [
-=======
     let attributes: [([&str; 3], Attribute); 3] = [
->>>>>>> ingest
         (["username", "username_at", "username_event"], |l| &l.username),
         (["email", "email_at", "email_event"], |l| &l.email),
         (["full_name", "full_name_at", "full_name_event"], |l| &l.full_name),

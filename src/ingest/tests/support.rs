@@ -211,13 +211,8 @@ pub fn facts(database: &TestDatabase) -> String {
             ))
             .load(tx.conn)?;
         facts.sort();
-<<<<<<< HEAD
         type LearnerRow = (i64, String, Option<String>, Option<String>, i32, i32);
         let learners: Vec<LearnerRow> = learner::table
-=======
-        type Known = (i64, String, Option<String>, Option<String>, i32, i32);
-        let learners: Vec<Known> = learner::table
->>>>>>> ingest
             .order(learner::learner_id)
             .select((
                 learner::learner_id,
