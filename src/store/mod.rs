@@ -8,6 +8,7 @@ pub mod awards;
 mod connection;
 mod error;
 pub(crate) mod schema;
+mod unfold;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
