@@ -9,14 +9,20 @@
 //! | 3 | [`http`], [`ingest`], [`issue`], [`publish`], [`backfill`] |
 //! | 2 | [`store`], [`backend`], [`kafka`] |
 //! | 1 | [`wire`] |
-//! | 0 | [`domain`], [`clock`], [`retry`], [`telemetry`] |
+//! | 0 | [`domain`], [`clock`], [`retry`], [`secret`], [`telemetry`] |
 
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod backend;
 pub mod clock;
+pub mod config;
 pub mod domain;
+pub mod http;
+pub mod ingest;
+pub mod kafka;
 pub mod retry;
+pub mod secret;
 pub mod store;
 pub mod telemetry;
 pub mod wire;

@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 pub use claim::{ClaimedAward, claim};
 pub use complete::{Completed, Step, apply_steps, complete};
-pub use overview::{AwardRow, counts_by_state, get, list, oldest_pending_age, retry};
+pub(super) use overview::age_seconds;
+pub use overview::{AwardRow, count_published, counts_by_open_state, get, oldest_pending_age, retry};
 
 use super::{StoreError, Tx, unfold};
 use crate::domain::{

@@ -13,7 +13,7 @@ use crate::{
         award::{AwardId, AwardState},
         badge_class::{BadgeClassId, BadgeClassKey},
     },
-    store::{Page, StoreError, Tx},
+    store::{StoreError, Tx},
 };
 
 /// An award and why it waits.
@@ -90,23 +90,16 @@ struct CountRow {
 }
 
 #[derive(QueryableByName)]
-struct TotalRow {
-    #[diesel(sql_type = BigInt)]
-    total: i64,
-}
-
-#[derive(QueryableByName)]
 struct OldestRow {
     #[diesel(sql_type = Nullable<Timestamp>)]
     oldest: Option<NaiveDateTime>,
 }
 
-/// How many awards stand in each state; every state is named.
-pub fn counts_by_state(tx: &mut Tx<'_>) -> Result<Vec<(AwardState, i64)>, StoreError> {
+/// How many awards stand in each state but `published`; every one is named.
+pub fn counts_by_open_state(tx: &mut Tx<'_>) -> Result<Vec<(AwardState, i64)>, StoreError> {
     let rows: Vec<CountRow> = sql_query(
-        "/* awards::counts_by_state */ SELECT state, count(*) AS awards FROM award WHERE state <> 'published' \
-         GROUP BY state \
-         UNION ALL SELECT 'published', count(*) FROM award WHERE state = 'published'",
+        "/* awards::counts_by_open_state */ SELECT state, count(*) AS awards FROM award WHERE state <> 'published' \
+         GROUP BY state",
     )
     .load(tx.conn)?;
     let count = |state: AwardState| {
@@ -114,7 +107,18 @@ pub fn counts_by_state(tx: &mut Tx<'_>) -> Result<Vec<(AwardState, i64)>, StoreE
             .find(|row| row.state == state.as_str())
             .map_or(0, |row| row.awards)
     };
-    Ok(AwardState::ALL.map(|state| (state, count(state))).into())
+    let open = AwardState::ALL.into_iter().filter(|state| *state != AwardState::Published);
+    Ok(open.map(|state| (state, count(state))).collect())
+}
+
+/// How many awards were published. Counts row by row: dear where there are millions.
+pub fn count_published(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let row: CountRow = sql_query(
+        "/* awards::count_published */ SELECT 'published' AS state, count(*) AS awards FROM award \
+         WHERE state = 'published'",
+    )
+    .get_result(tx.conn)?;
+    Ok(row.awards)
 }
 
 /// Seconds since the oldest award was decided that is on its way to be issued; zero where there is none.
@@ -136,37 +140,6 @@ pub fn get(tx: &mut Tx<'_>, id: AwardId) -> Result<Option<AwardRow>, StoreError>
         .optional()?
         .map(award_row)
         .transpose()
-}
-
-/// A page of the awards in this state (or in any), those due first before the others, and how many there are in all.
-pub fn list(tx: &mut Tx<'_>, state: Option<AwardState>, page: Page) -> Result<(Vec<AwardRow>, i64), StoreError> {
-    let name = state.map_or("", AwardState::as_str);
-    let condition = if state.is_some() { "a.state = $1" } else { "$1 = ''" };
-    // Spelt out so that the partial index on the states is usable.
-    let open = if state.is_some_and(|state| state != AwardState::Published) {
-        "AND a.state <> 'published'"
-    } else {
-        ""
-    };
-    let order = if state.is_some() {
-        "a.next_attempt_at, a.learner_id, a.id"
-    } else {
-        "a.learner_id, a.id"
-    };
-    let rows: Vec<Row> = sql_query(format!(
-        "/* awards::list */ {ROW} WHERE {condition} {open} ORDER BY {order} LIMIT $2 OFFSET $3"
-    ))
-    .bind::<Text, _>(name)
-    .bind::<BigInt, _>(page.limit)
-    .bind::<BigInt, _>(page.offset)
-    .load(tx.conn)?;
-    let total: TotalRow = sql_query(format!(
-        "/* awards::list */ SELECT count(*) AS total FROM award a WHERE {condition} {open}"
-    ))
-    .bind::<Text, _>(name)
-    .get_result(tx.conn)?;
-    let rows = rows.into_iter().map(award_row).collect::<Result<_, _>>()?;
-    Ok((rows, total.total))
 }
 
 /// Sends an award on its way that waits, was refused or was given up, as if it were new; an award that is being

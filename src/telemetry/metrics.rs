@@ -1,4 +1,4 @@
-//! Metrics (each declared once, its help text beside it) and the set-up of logs.
+//! Metrics: each declared once, its help text beside it.
 
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,

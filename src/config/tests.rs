@@ -1,0 +1,158 @@
+//! What the settings take and what they refuse.
+
+use std::io::Write;
+
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn from_environment(pairs: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+    let path = Path::new("/nonexistent-accolade-test.toml");
+    assert!(!path.exists());
+    let mut errors = Vec::new();
+    let source = Source::read(None, &environment(pairs), &mut errors);
+    Settings::check(source, errors).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+fn from_file(text: &str) -> Result<Settings, Vec<String>> {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("written");
+    let name = file.path().display().to_string();
+    Settings::load(Some(file.path()), &HashMap::new()).map_err(|errors| {
+        errors
+            .iter()
+            .map(|error| error.to_string().replace(&name, "FILE"))
+            .collect()
+    })
+}
+
+#[test]
+fn the_sample_names_every_setting_and_is_valid_when_uncommented() {
+    let uncommented: String = SAMPLE
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| {
+            line.split_once(" = ")
+                .is_some_and(|(name, _)| !name.contains([' ', ':']))
+        })
+        .filter(|line| !line.ends_with("\"\"") && !line.starts_with("ISSUER_IMAGE"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    for name in NAMES {
+        assert!(SAMPLE.contains(&format!("# {name} = ")), "{name} is not in the sample");
+    }
+    let text = format!("{uncommented}BADGR_PASSWORD = 'x'\nSECRET_KEY = 'x'\n");
+    let settings = from_file(&text).expect("the sample is valid");
+    assert_eq!(settings.topics.enrollment, ["prod-enrollment.created"]);
+    assert!(from_file(SAMPLE).is_ok(), "as it is, it sets nothing");
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let settings = from_environment(&[]).expect("nothing is needed");
+    assert!(matches!(settings.backend, Backend::Builtin));
+    assert_eq!(settings.database_url.to_string(), "sqlite://accolade.db");
+    assert_eq!(settings.http_listen.to_string(), "127.0.0.1:8080");
+    assert_eq!((settings.ingest_consumers, settings.backend_concurrency), (2, 16));
+    assert_eq!(settings.topics.dead_letters, "badges.dead-letters");
+    assert!(settings.kafka_bootstrap_servers.is_none() && settings.warnings.is_empty());
+}
+
+#[test]
+fn a_file_is_read_strictly_and_every_error_has_its_line_and_no_value() {
+    let errors =
+        from_file("SECRET_KEY = 7331\n\nBADGR_TIMEOUTS = 3\nINGEST_CONSUMERS = \"hunter2\"\n").expect_err("wrong");
+    assert_eq!(
+        errors,
+        [
+            "FILE line 3: BADGR_TIMEOUTS: no such setting; see `src/config.default.toml` for all of them",
+            "FILE line 1: SECRET_KEY: expected a text in quotes",
+            "FILE line 4: INGEST_CONSUMERS: expected an integer from 1 to 64",
+        ]
+    );
+    let errors = from_file("HTTP_LISTEN = \"127.0.0.1:1\"\nSECRET_KEY = hunter2\n").expect_err("no TOML");
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("FILE line 2: this is not TOML") && !errors[0].contains("hunter2"));
+}
+
+#[test]
+fn settings_that_need_each_other_are_checked_together() {
+    let errors = from_environment(&[
+        ("BADGR_BASE_URL", "http://b.example/"),
+        ("DATABASE_URL", "postgres://h/d"),
+    ]);
+    assert_eq!(
+        errors.expect_err("four are missing"),
+        [
+            "SECRET_KEY: needed with a postgres:// database; set it to a long random text",
+            "BADGR_USERNAME: needed for the badgr backend",
+            "BADGR_PASSWORD: needed for the badgr backend",
+            "BADGR_ISSUER_SLUG: needed for the badgr backend",
+        ]
+    );
+    let errors = from_environment(&[("BADGING_BACKEND", "http")]).expect_err("no URL");
+    assert_eq!(errors, ["BACKEND_URL: needed for the http backend"]);
+}
+
+#[test]
+fn a_dotted_path_names_a_backend_by_its_last_part() {
+    let settings = from_environment(&[
+        ("BADGING_BACKEND", "lms.djangoapps.badges.backends.badgr.BadgrBackend"),
+        ("BADGR_BASE_URL", "https://badgr.example/"),
+        ("BADGR_USERNAME", "u"),
+        ("BADGR_PASSWORD", "p4ssw0rd"),
+        ("BADGR_ISSUER_SLUG", "i"),
+    ])
+    .expect("valid");
+    let Backend::Badgr(badgr) = &settings.backend else {
+        panic!("badgr")
+    };
+    assert_eq!(badgr.base_url, "https://badgr.example");
+    assert!(!format!("{settings:?}").contains("p4ssw0rd"));
+}
+
+#[test]
+fn a_variable_may_name_a_file_that_holds_the_value() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(file, "from a file").expect("written");
+    let path = file.path().display().to_string();
+    let settings = from_environment(&[("SECRET_KEY_FILE", &path)]).expect("valid");
+    assert_eq!(settings.secret_key, Some(Secret::new("from a file")));
+    let errors = from_environment(&[("SECRET_KEY_FILE", &path), ("SECRET_KEY", "x")]).expect_err("both");
+    assert_eq!(
+        errors,
+        ["environment: SECRET_KEY_FILE: SECRET_KEY is set too; set one of the two"]
+    );
+    assert!(
+        from_environment(&[("CA_FILE", "/ca.pem")])
+            .expect("a setting of its own")
+            .ca_file
+            .is_some()
+    );
+}
+
+#[test]
+fn librdkafka_properties_pass_and_what_it_does_not_know_is_warned_of() {
+    let settings = from_environment(&[
+        ("KAFKA_SECURITY_PROTOCOL", "ssl"),
+        ("KAFKA_PORT", "tcp://10.0.0.1:9092"),
+    ]);
+    let settings = settings.expect("valid");
+    assert_eq!(
+        settings.kafka_properties.keys().collect::<Vec<_>>(),
+        ["security.protocol"]
+    );
+    assert_eq!(
+        settings.warnings,
+        ["environment: KAFKA_PORT is ignored: librdkafka has no property port"]
+    );
+    let errors = from_environment(&[("KAFKA_SECURITY_PROTOCOL", "telepathy")]).expect_err("no such protocol");
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("environment: KAFKA_SECURITY_PROTOCOL: ") && !errors[0].contains("telepathy"));
+    assert!(from_file("KAFKA_PORT = \"tcp\"\n").is_err(), "in a file it is an error");
+}

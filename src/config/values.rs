@@ -1,0 +1,189 @@
+//! Typed access to raw values; what is wrong is collected, so that all of it is told at once.
+
+use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr};
+
+use super::{
+    names::{is_kafka_property, kafka_property},
+    source::{ConfigError, Place, Raw, Source},
+};
+use crate::{kafka, secret::Secret};
+
+pub(super) struct Values {
+    source: Source,
+    errors: Vec<ConfigError>,
+}
+
+impl Values {
+    pub(super) fn new(source: Source, errors: Vec<ConfigError>) -> Self {
+        Self { source, errors }
+    }
+
+    /// The settings, unless something was wrong.
+    pub(super) fn finish<T>(self, settings: T) -> Result<T, Vec<ConfigError>> {
+        if self.errors.is_empty() {
+            Ok(settings)
+        } else {
+            Err(self.errors)
+        }
+    }
+
+    pub(super) fn error(&mut self, name: &str, problem: impl Into<String>) {
+        let place = match self.source.values.get(name) {
+            Some((_, place)) => place.clone(),
+            None => Place::Nowhere { name: name.to_owned() },
+        };
+        self.errors.push(ConfigError::new(place, problem));
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.source.values.contains_key(name)
+    }
+
+    fn raw(&self, name: &str) -> Option<&Raw> {
+        self.source.values.get(name).map(|(raw, _)| raw)
+    }
+
+    /// An empty text counts as not set.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        match self.raw(name)? {
+            Raw::Untyped(text) | Raw::Text(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Raw::Integer(_) | Raw::Bool(_) => {
+                self.error(name, "expected a text in quotes");
+                None
+            }
+        }
+    }
+
+    pub(super) fn secret(&mut self, name: &str) -> Option<Secret> {
+        self.text(name).map(Secret::new)
+    }
+
+    pub(super) fn required(&mut self, name: &str, whose: &str) -> String {
+        if !self.has(name) {
+            self.error(name, format!("needed for {whose}"));
+        }
+        self.text(name).unwrap_or_default()
+    }
+
+    pub(super) fn bool(&mut self, name: &str, default: bool) -> bool {
+        let value = match self.raw(name) {
+            None => Some(default),
+            Some(Raw::Bool(value)) => Some(*value),
+            Some(Raw::Untyped(text)) => text.trim().to_lowercase().parse().ok(),
+            Some(_) => None,
+        };
+        value.unwrap_or_else(|| {
+            self.error(name, "expected true or false");
+            default
+        })
+    }
+
+    pub(super) fn integer<T>(&mut self, name: &str, default: T, range: RangeInclusive<T>) -> T
+    where
+        T: TryFrom<i64> + PartialOrd + Copy + std::fmt::Display,
+    {
+        let value = match self.raw(name) {
+            None => return default,
+            Some(Raw::Integer(value)) => Some(*value),
+            Some(Raw::Untyped(text)) => text.trim().parse().ok(),
+            Some(_) => None,
+        };
+        let value = value.and_then(|value| T::try_from(value).ok());
+        value.filter(|value| range.contains(value)).unwrap_or_else(|| {
+            self.error(
+                name,
+                format!("expected an integer from {} to {}", range.start(), range.end()),
+            );
+            default
+        })
+    }
+
+    /// A text that its type understands; that type's error says what was expected.
+    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str, default: &str) -> T {
+        let text = self.text(name).unwrap_or_else(|| default.to_owned());
+        let fallback = || default.parse().ok().expect("every default is valid");
+        text.parse().unwrap_or_else(|error: T::Err| {
+            self.error(name, error.to_string());
+            fallback()
+        })
+    }
+
+    /// An absolute http or https URL; a trailing slash is removed.
+    pub(super) fn url(&mut self, name: &str) -> Option<String> {
+        let text = self.text(name)?;
+        let valid = url::Url::parse(&text)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none());
+        if !valid {
+            self.error(name, "expected an http:// or https:// URL");
+        }
+        Some(text.trim_end_matches('/').to_owned())
+    }
+
+    pub(super) fn required_url(&mut self, name: &str, whose: &str) -> String {
+        if !self.has(name) {
+            self.error(name, format!("needed for {whose}"));
+        }
+        self.url(name).unwrap_or_default()
+    }
+
+    /// A URL with parts in braces.
+    pub(super) fn template(&mut self, name: &str) -> Option<String> {
+        let text = self.text(name)?;
+        let filled = text.replace("{certificate_uuid}", "x").replace("{course_id}", "x");
+        if filled.contains(['{', '}']) || url::Url::parse(&filled).is_err() {
+            self.error(name, "expected a URL with {certificate_uuid} or {course_id} in it");
+        }
+        Some(text)
+    }
+
+    pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        let chosen = choices
+            .iter()
+            .find(|(choice, _)| *choice == text)
+            .map(|(_, value)| *value);
+        if chosen.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
+            self.error(name, format!("expected one of: {}", names.join(", ")));
+        }
+        chosen
+    }
+
+    /// The further librdkafka properties, and what is to be warned of. In a file an unknown one is an error; a pod's
+    /// environment may hold `KAFKA_PORT` and its like, which mean something else.
+    pub(super) fn kafka_properties(&mut self) -> (BTreeMap<String, Secret>, Vec<String>) {
+        let mut properties = BTreeMap::new();
+        let mut warnings = Vec::new();
+        let found: Vec<(String, Raw, Place)> = self
+            .source
+            .values
+            .iter()
+            .filter(|(name, _)| is_kafka_property(name))
+            .map(|(name, (raw, place))| (name.clone(), raw.clone(), place.clone()))
+            .collect();
+        for (name, raw, place) in found {
+            let property = kafka_property(&name);
+            if !kafka::is_known_property(&property) {
+                match place {
+                    Place::Environment { .. } => warnings.push(format!(
+                        "environment: {name} is ignored: librdkafka has no property {property}"
+                    )),
+                    _ => self.error(&name, format!("librdkafka has no property {property}")),
+                }
+                continue;
+            }
+            let text = match raw {
+                Raw::Untyped(text) | Raw::Text(text) => text,
+                Raw::Integer(value) => value.to_string(),
+                Raw::Bool(value) => value.to_string(),
+            };
+            let one = BTreeMap::from([(property.clone(), text.clone())]);
+            if kafka::check_properties(&one).is_ok() {
+                properties.insert(property, Secret::new(text));
+            } else {
+                self.error(&name, format!("librdkafka does not take this value for {property}"));
+            }
+        }
+        (properties, warnings)
+    }
+}

@@ -1,0 +1,2 @@
+//! Rooms of HTTP.
+pub mod public;

@@ -1,0 +1,3 @@
+//! The pages the world may see.
+
+pub mod pages;

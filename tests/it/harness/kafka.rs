@@ -1,0 +1,149 @@
+//! Real Apache Kafka: one KRaft node, broker and controller, from the jars that `tests/run` brings.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::process::{self, Process};
+
+static SHARED: OnceLock<RealKafka> = OnceLock::new();
+
+/// Where the jars are.
+const LIBS: &str = "ACCOLADE_KAFKA_LIBS";
+
+/// A broker of one's own, without topics; it makes none by itself. The shared one ends with the
+/// tests' process.
+pub struct RealKafka {
+    directory: PathBuf,
+    port: u16,
+    broker: Option<Process>,
+}
+
+impl RealKafka {
+    /// The broker that all tests of this process share; each takes a topic prefix of its own.
+    pub fn shared() -> &'static Self {
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// A broker for one test alone, which may kill it.
+    pub fn start() -> Self {
+        let directory = process::directory("kafka", None);
+        let port = process::free_port();
+        let controller = process::free_port();
+        let properties = format!(
+            "process.roles=broker,controller\n\
+             node.id=1\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             controller.listener.names=CONTROLLER\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             log.dirs={}\n\
+             auto.create.topics.enable=false\n\
+             num.partitions=8\n\
+             offsets.topic.num.partitions=8\n\
+             offsets.topic.replication.factor=1\n\
+             transaction.state.log.num.partitions=4\n\
+             transaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\n\
+             share.coordinator.state.topic.replication.factor=1\n\
+             share.coordinator.state.topic.min.isr=1\n\
+             group.initial.rebalance.delay.ms=0\n\
+             log.cleaner.dedupe.buffer.size=8388608\n",
+            directory.join("data").display(),
+        );
+        std::fs::write(directory.join("server.properties"), properties).expect("the properties can be written");
+        let mut kafka = Self {
+            directory,
+            port,
+            broker: None,
+        };
+        let formatted = Command::new("java")
+            .args(kafka.java("kafka.tools.StorageTool"))
+            .args(["format", "--cluster-id", "MkU3OEVBNTcwNTJENDM2Qg", "--config"])
+            .arg(kafka.directory.join("server.properties"))
+            .output()
+            .expect("java runs");
+        assert!(
+            formatted.status.success(),
+            "format: {}",
+            String::from_utf8_lossy(&formatted.stderr)
+        );
+        kafka.restart();
+        kafka
+    }
+
+    /// `KAFKA_BOOTSTRAP_SERVERS`.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A `TOPIC_PREFIX` that no other test has.
+    pub fn topic_prefix() -> String {
+        format!("t{}", uuid::Uuid::new_v4().simple())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.broker.take().expect("the broker runs").end("KILL");
+    }
+
+    /// The broker's process id, to stop and continue it.
+    pub fn pid(&self) -> u32 {
+        self.broker.as_ref().expect("the broker runs").pid()
+    }
+
+    /// Starts it again, on the same port and data; it answers when this returns.
+    pub fn restart(&mut self) {
+        let mut arguments = self.java("kafka.Kafka");
+        arguments.push(self.directory.join("server.properties").display().to_string());
+        let log = self.directory.join("log");
+        let bootstrap = self.bootstrap();
+        let broker = self
+            .broker
+            .insert(Process::spawn(None, "KILL", "java", &arguments, &log));
+        process::wait_until("Kafka listens", Duration::from_secs(90), || {
+            assert!(
+                !broker.has_ended(),
+                "Kafka ended: {}",
+                std::fs::read_to_string(&log).unwrap_or_default()
+            );
+            std::net::TcpStream::connect(&bootstrap).is_ok()
+        });
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &bootstrap)
+            .create()
+            .expect("a client can be made");
+        process::wait_until("Kafka answers", Duration::from_secs(60), || {
+            let metadata = client.fetch_metadata(None, Duration::from_secs(5));
+            metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
+        });
+    }
+
+    fn java(&self, class: &str) -> Vec<String> {
+        let libs = std::env::var(LIBS).unwrap_or_else(|_| panic!("{LIBS} names the jars of Kafka (tests/run sets it)"));
+        let logs = self.directory.display();
+        [
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            &format!("-Dkafka.logs.dir={logs}"),
+            "-cp",
+        ]
+        .into_iter()
+        .map(str::to_owned)
+        .chain([format!("{libs}/*"), class.to_owned()])
+        .collect()
+    }
+}
+
+impl Drop for RealKafka {
+    fn drop(&mut self) {
+        drop(self.broker.take());
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}

@@ -1,0 +1,182 @@
+//! A private PostgreSQL: real, on a free port of 127.0.0.1, with fsync.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use super::process::{self, Process};
+
+static SHARED: OnceLock<Postgres> = OnceLock::new();
+
+/// A cluster of one's own. It ends with this value, the shared one with the tests' process.
+pub struct Postgres {
+    binaries: PathBuf,
+    directory: PathBuf,
+    port: u16,
+    user: Option<String>,
+    server: Option<Process>,
+}
+
+impl Postgres {
+    /// The cluster that all tests of this process share; each takes a database of its own.
+    pub fn shared() -> &'static Self {
+        SHARED.get_or_init(Self::own)
+    }
+
+    /// A cluster for one test alone, which may stop it.
+    pub fn own() -> Self {
+        let binaries = binaries();
+        let user = unprivileged_user();
+        let directory = process::directory("postgres", user.as_deref());
+        let data = directory.join("data");
+        let mut initdb = match &user {
+            Some(user) => {
+                let mut command = Command::new("setpriv");
+                command.args([
+                    &format!("--reuid={user}"),
+                    &format!("--regid={}", process::group_of(user)),
+                    "--clear-groups",
+                ]);
+                command.arg(binaries.join("initdb"));
+                command
+            }
+            None => Command::new(binaries.join("initdb")),
+        };
+        initdb.arg("-D").arg(&data).current_dir("/");
+        initdb.args(["-U", "accolade", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        let made = initdb.output().expect("initdb runs");
+        assert!(
+            made.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let mut cluster = Self {
+            binaries,
+            directory,
+            port: process::free_port(),
+            user,
+            server: None,
+        };
+        cluster.start();
+        cluster
+    }
+
+    /// The port, the same after a stop and a start.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The server's process id, to stop and continue it.
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("the server runs").pid()
+    }
+
+    /// Makes an empty database and returns its URL.
+    pub fn database(&self) -> String {
+        let name = format!("t{}", uuid::Uuid::new_v4().simple());
+        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"));
+        self.url(&name)
+    }
+
+    /// Runs SQL by psql and returns what it prints, unaligned, without headers.
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        let output = Command::new(self.binaries.join("psql"))
+            .args([
+                "-X",
+                "-A",
+                "-t",
+                "-q",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-d",
+                &self.url(database),
+                "-c",
+                sql,
+            ])
+            .output()
+            .expect("psql runs");
+        assert!(
+            output.status.success(),
+            "{sql}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Starts the server again, on the same port and data.
+    pub fn start(&mut self) {
+        let data = self.directory.join("data").display().to_string();
+        let port = self.port.to_string();
+        let mut arguments = vec!["-D".to_owned(), data, "-p".to_owned(), port];
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=300",
+            "fsync=on",
+            "shared_buffers=64MB",
+        ] {
+            arguments.extend(["-c".to_owned(), setting.to_owned()]);
+        }
+        let program = self.binaries.join("postgres").display().to_string();
+        let log = self.directory.join("log");
+        let server = self
+            .server
+            .insert(Process::spawn(self.user.as_deref(), "QUIT", &program, &arguments, &log));
+        process::wait_until("PostgreSQL accepts connections", Duration::from_secs(60), || {
+            assert!(
+                !server.has_ended(),
+                "PostgreSQL ended: {}",
+                std::fs::read_to_string(&log).unwrap_or_default()
+            );
+            Command::new(self.binaries.join("pg_isready"))
+                .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+                .status()
+                .is_ok_and(|status| status.success())
+        });
+    }
+
+    /// Stops it as a crash would: connections break, nothing is written any more.
+    pub fn stop_immediately(&mut self) {
+        self.server.take().expect("the server runs").end("QUIT");
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://accolade@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.end("QUIT");
+        }
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The newest installed version's programs, else those of the path.
+fn binaries() -> PathBuf {
+    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<(u32, PathBuf)> = installed
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, path)| path.join("initdb").exists())
+        .collect();
+    found.sort();
+    if let Some((_, path)) = found.pop() {
+        return path;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .find(|path| path.join("initdb").exists())
+        .expect("PostgreSQL's server programs are installed (tests/run installs them)")
+}
+
+/// PostgreSQL does not run as root; somebody else is needed then.
+fn unprivileged_user() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    let passwd = std::fs::read_to_string(Path::new("/etc/passwd")).unwrap_or_default();
+    let exists = |name: &str| passwd.lines().any(|line| line.split(':').next() == Some(name));
+    is_root.then(|| if exists("postgres") { "postgres" } else { "nobody" }.to_owned())
+}

@@ -1,0 +1,148 @@
+//! Programs beside the tests: on free ports, and never left behind.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What the directories of the tests' programs are called; the owner's process id follows.
+const DIRECTORY: &str = "accolade-test-";
+
+/// A running program. It ends with this value, and with the process of the tests, however that ends.
+pub struct Process {
+    pid: u32,
+    watch: JoinHandle<()>,
+}
+
+impl Process {
+    /// Starts `program`; the signal is what it gets when the tests' process dies.
+    pub fn spawn(user: Option<&str>, signal: &str, program: &str, arguments: &[String], log: &std::path::Path) -> Self {
+        let mut command = Command::new("setpriv");
+        if let Some(user) = user {
+            command.args([
+                &format!("--reuid={user}"),
+                &format!("--regid={}", group_of(user)),
+                "--clear-groups",
+            ]);
+        }
+        command.args(["--pdeathsig", signal, program]).args(arguments);
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .expect("the log can be written");
+        command
+            .stdout(log.try_clone().expect("files can be shared"))
+            .stderr(log)
+            .stdin(Stdio::null());
+        command.current_dir("/");
+        let (started, pid) = mpsc::channel();
+        let name = program.to_owned();
+        // The signal comes when the thread that started the program ends, so that one stays until the program ends.
+        let watch = std::thread::spawn(move || {
+            let mut child = command
+                .spawn()
+                .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+            started.send(child.id()).expect("someone waits for the pid");
+            child.wait().expect("a child can be waited for");
+        });
+        let pid = pid.recv().expect("the program starts");
+        Self { pid, watch }
+    }
+
+    /// The program's process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whether it has ended by itself or by a signal.
+    pub fn has_ended(&self) -> bool {
+        self.watch.is_finished()
+    }
+
+    /// Sends a signal (`KILL`, `STOP`, …), unless it has ended.
+    pub fn signal(&self, name: &str) {
+        if !self.has_ended() {
+            let status = Command::new("kill")
+                .args([&format!("-{name}"), &self.pid.to_string()])
+                .status();
+            assert!(
+                status.is_ok_and(|status| status.success()) || self.has_ended(),
+                "kill -{name} {}",
+                self.pid
+            );
+        }
+    }
+
+    /// Sends a signal and waits until the program has ended; after 20 seconds it is killed.
+    pub fn end(&self, signal: &str) {
+        self.signal(signal);
+        let start = Instant::now();
+        while !self.has_ended() {
+            if start.elapsed() > Duration::from_secs(20) {
+                self.signal("KILL");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end("KILL");
+    }
+}
+
+/// A port on 127.0.0.1 that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// A new directory that its owner alone enters; those of test processes that are no more are removed.
+pub fn directory(what: &str, user: Option<&str>) -> PathBuf {
+    let temp = std::env::temp_dir();
+    for entry in std::fs::read_dir(&temp)
+        .expect("the temporary directory can be read")
+        .flatten()
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(DIRECTORY).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            // Another test process may be at it, too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let path = temp.join(format!(
+        "{DIRECTORY}{}-{what}-{}",
+        std::process::id(),
+        uuid::Uuid::new_v4().simple()
+    ));
+    std::fs::create_dir(&path).expect("a new directory can be made");
+    if let Some(user) = user {
+        let status = Command::new("chown").arg(user).arg(&path).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "chown {user} {}",
+            path.display()
+        );
+    }
+    path
+}
+
+/// Asks again and again until it is so; the deadline fails the test, with this text.
+pub fn wait_until(what: &str, deadline: Duration, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < deadline, "not within {deadline:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The id of a user's own group.
+pub fn group_of(user: &str) -> String {
+    let output = Command::new("id").args(["-g", user]).output().expect("id runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}

@@ -1,0 +1,134 @@
+//! Both databases have the same tables, and the code knows them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use accolade::clock::SystemClock;
+use accolade::store::{Settings, Store};
+use accolade::telemetry::Metrics;
+use diesel::prelude::*;
+
+use crate::harness::postgres::Postgres;
+
+/// The columns of each table; of each whether it may be null.
+type Tables = BTreeMap<String, BTreeMap<String, bool>>;
+
+#[derive(diesel::QueryableByName)]
+struct Line {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    line: String,
+}
+
+/// A migrated database, and how many migrations ran.
+fn migrated(url: &str) -> usize {
+    let settings = Settings {
+        url: url.parse().expect("a URL"),
+        pool_size: 2,
+    };
+    let store = Store::open(&settings, Arc::new(SystemClock), Arc::new(Metrics::new()));
+    let ran = store.migrate().expect("the migrations run");
+    assert_eq!(store.migrate().expect("they run again"), Vec::<String>::new());
+    assert_eq!(
+        store.pending_migrations().expect("the database answers"),
+        Vec::<String>::new()
+    );
+    ran.len()
+}
+
+fn parsed(lines: impl Iterator<Item = String>) -> Tables {
+    let mut tables = Tables::new();
+    for line in lines {
+        let mut parts = line.split('|').map(str::to_owned);
+        let mut next = || parts.next().expect("table, column, null");
+        let (table, column, null) = (next(), next(), next());
+        tables.entry(table).or_default().insert(column, null == "1");
+    }
+    tables
+}
+
+fn sqlite(sql: &str) -> (Vec<String>, usize) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("test.db").display().to_string();
+    let ran = migrated(&format!("sqlite://{path}"));
+    let mut conn = SqliteConnection::establish(&path).expect("the file is a database");
+    let lines: Vec<Line> = diesel::sql_query(sql).load(&mut conn).expect("it answers");
+    (lines.into_iter().map(|line| line.line).collect(), ran)
+}
+
+const SQLITE_COLUMNS: &str = "SELECT m.name || '|' || c.name || '|' || (c.\"notnull\" = 0 AND c.pk = 0) AS line \
+     FROM sqlite_master m, pragma_table_info(m.name) c \
+     WHERE m.type = 'table' AND m.name NOT LIKE '\\_\\_%' ESCAPE '\\' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+const SQLITE_KEYS: &str = "SELECT m.name || '|' || (SELECT group_concat(name) FROM (SELECT i.name FROM pragma_index_info(x.name) i \
+     ORDER BY i.name)) AS line FROM sqlite_master m, pragma_index_list(m.name) x \
+     WHERE m.type = 'table' AND m.name NOT LIKE '\\_\\_%' ESCAPE '\\' AND x.\"unique\" \
+     UNION SELECT m.name || '|' || c.name FROM sqlite_master m, pragma_table_info(m.name) c \
+     WHERE m.type = 'table' AND m.name NOT LIKE '\\_\\_%' ESCAPE '\\' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+     AND c.pk = 1 AND NOT EXISTS (SELECT 1 FROM pragma_table_info(m.name) o WHERE o.pk = 2)";
+const POSTGRES_COLUMNS: &str = "SELECT table_name || '|' || column_name || '|' || (is_nullable = 'YES')::int \
+     FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_%'";
+const POSTGRES_KEYS: &str = "SELECT DISTINCT t.relname || '|' || (SELECT string_agg(a.attname, ',' ORDER BY a.attname COLLATE \"C\") \
+     FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum = ANY (x.indkey)) \
+     FROM pg_index x JOIN pg_class t ON t.oid = x.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace \
+     WHERE n.nspname = 'public' AND x.indisunique AND t.relname NOT LIKE '\\_\\_%'";
+
+/// What `schema.rs` says: the tables that the code can reach.
+fn schema() -> Tables {
+    let text = include_str!("../../src/store/schema.rs");
+    let mut tables = Tables::new();
+    let mut table = String::new();
+    for line in text.lines().map(str::trim) {
+        if let Some((column, kind)) = line.split_once(" -> ") {
+            let null = kind.starts_with("Nullable");
+            tables.entry(table.clone()).or_default().insert(column.to_owned(), null);
+        } else if let Some((name, _)) = line.split_once(" (").filter(|_| line.ends_with('{')) {
+            table = name.to_owned();
+        }
+    }
+    tables
+}
+
+#[test]
+fn the_code_knows_the_tables_of_sqlite_as_they_are() {
+    let (lines, ran) = sqlite(SQLITE_COLUMNS);
+    assert!(ran >= 1);
+    let found = parsed(lines.into_iter());
+    assert!(found.len() >= 10, "{found:?}");
+    assert_eq!(found, schema());
+}
+
+#[test]
+fn every_table_of_learners_is_led_by_the_learner() {
+    let (keys, _) = sqlite(SQLITE_KEYS);
+    for (table, columns) in schema() {
+        if columns.contains_key("learner_id") {
+            let key = keys.iter().filter(|key| key.starts_with(&format!("{table}|")));
+            assert!(
+                key.into_iter().any(|key| key.contains("learner_id")),
+                "{table}: {keys:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn postgresql_has_the_same_tables_and_keys_as_sqlite() {
+    if std::env::var("ACCOLADE_TEST_DATABASE").as_deref() != Ok("postgres") {
+        return;
+    }
+    let cluster = Postgres::shared();
+    let url = cluster.database();
+    let database = url.rsplit('/').next().expect("a name");
+    migrated(&url);
+    let lines = |sql: &str| {
+        cluster
+            .psql(database, sql)
+            .lines()
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(
+        parsed(lines(POSTGRES_COLUMNS).into_iter()),
+        parsed(sqlite(SQLITE_COLUMNS).0.into_iter())
+    );
+    assert_eq!(lines(POSTGRES_KEYS), sqlite(SQLITE_KEYS).0.into_iter().collect());
+}
