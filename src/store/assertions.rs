@@ -10,11 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{StoreError, Tx, awards, unfold};
-use crate::domain::{
-    LearnerId,
-    award::AwardId,
-    badge_class::BadgeClassId,
-};
+use crate::domain::{LearnerId, award::AwardId, badge_class::BadgeClassId};
 
 /// An assertion that is to be stored.
 #[derive(Debug, Clone, PartialEq)]

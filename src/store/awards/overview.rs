@@ -107,7 +107,9 @@ pub fn counts_by_open_state(tx: &mut Tx<'_>) -> Result<Vec<(AwardState, i64)>, S
             .find(|row| row.state == state.as_str())
             .map_or(0, |row| row.awards)
     };
-    let open = AwardState::ALL.into_iter().filter(|state| *state != AwardState::Published);
+    let open = AwardState::ALL
+        .into_iter()
+        .filter(|state| *state != AwardState::Published);
     Ok(open.map(|state| (state, count(state))).collect())
 }
 
