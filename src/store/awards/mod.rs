@@ -5,6 +5,10 @@
 mod claim;
 mod complete;
 mod overview;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 
