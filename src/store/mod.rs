@@ -5,6 +5,7 @@
 //! PostgreSQL and SQLite; where the statements differ, they match on [`AnyConnection`].
 
 pub mod api_reads;
+pub mod assertions;
 pub mod awards;
 pub mod backfill;
 pub mod badge_classes;
@@ -12,17 +13,20 @@ mod bulk;
 pub mod completion_images;
 mod connection;
 pub mod courses;
+pub mod dead_letter_relay;
 pub mod dead_letters;
 mod error;
 pub mod event_badges;
 pub mod facts;
 pub mod learners;
+pub mod outbox;
 pub mod positions;
 pub mod preview;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token_cache;
+mod unfold;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -2,9 +2,16 @@
 //!
 //! Rows that a statement takes in bulk travel as one JSON text, which both databases unfold.
 
+mod claim;
+mod complete;
+mod overview;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 
-use chrono::NaiveDateTime;
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Text, Timestamp},
@@ -12,10 +19,15 @@ use diesel::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{AnyConnection, StoreError, Tx};
+pub use claim::{ClaimedAward, claim};
+pub use complete::{Completed, Step, apply_steps, complete};
+pub(super) use overview::age_seconds;
+pub use overview::{AwardRow, count_published, counts_by_open_state, get, oldest_pending_age, retry};
+
+use super::{StoreError, Tx, unfold};
 use crate::domain::{
     LearnerId,
-    award::{AwardId, Decision},
+    award::{AwardId, AwardState, Decision},
     badge_class::BadgeClassId,
 };
 
@@ -38,6 +50,21 @@ struct NewAward<'a> {
     evidence_url: Option<&'a str>,
 }
 
+const NEW_AWARD: &[(&str, &str)] = &[
+    ("learner_id", "bigint"),
+    ("id", "text"),
+    ("badge_class_id", "integer"),
+    ("idempotency_key", "text"),
+    ("rule", "text"),
+    ("by_backfill", "boolean"),
+    ("threshold", "integer"),
+    ("rule_count", "integer"),
+    ("configuration_id", "integer"),
+    ("event_id", "text"),
+    ("event_time", "timestamp"),
+    ("evidence_url", "text"),
+];
+
 #[derive(QueryableByName)]
 struct KeyRow {
     #[diesel(sql_type = BigInt)]
@@ -57,21 +84,6 @@ impl KeyRow {
 /// A decision that was stored before (by whomever) changes nothing and is not returned. The caller holds the rows of
 /// the learners.
 pub fn insert_decisions(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Vec<Decision>, StoreError> {
-    const POSTGRES: &str = "/* awards::insert_decisions */ INSERT INTO award \
-         (learner_id, id, badge_class_id, idempotency_key, rule, by_backfill, threshold, rule_count, \
-          configuration_id, event_id, event_time, evidence_url, state, next_attempt_at, created_at, updated_at) \
-         SELECT x.*, 'pending', $1, $1, $1 FROM jsonb_to_recordset($2::jsonb) AS x \
-         (learner_id bigint, id text, badge_class_id integer, idempotency_key text, rule text, by_backfill boolean, \
-          threshold integer, rule_count integer, configuration_id integer, event_id text, event_time timestamp, \
-          evidence_url text) \
-         ORDER BY x.learner_id, x.id ON CONFLICT DO NOTHING RETURNING learner_id, id";
-    const SQLITE: &str = "/* awards::insert_decisions */ INSERT INTO award \
-         (learner_id, id, badge_class_id, idempotency_key, rule, by_backfill, threshold, rule_count, \
-          configuration_id, event_id, event_time, evidence_url, state, next_attempt_at, created_at, updated_at) \
-         SELECT value ->> 'learner_id', value ->> 'id', value ->> 'badge_class_id', value ->> 'idempotency_key', \
-          value ->> 'rule', value ->> 'by_backfill', value ->> 'threshold', value ->> 'rule_count', \
-          value ->> 'configuration_id', value ->> 'event_id', value ->> 'event_time', value ->> 'evidence_url', \
-          'pending', $1, $1, $1 FROM json_each($2) WHERE true ON CONFLICT DO NOTHING RETURNING learner_id, id";
     if decisions.is_empty() {
         return Ok(Vec::new());
     }
@@ -79,14 +91,18 @@ pub fn insert_decisions(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Vec<D
     keyed.sort_by_key(|((learner, id), _)| (*learner, id.0));
     keyed.dedup_by_key(|(key, _)| *key);
     let rows: Vec<NewAward<'_>> = keyed.iter().map(|(key, decision)| new_award(*key, decision)).collect();
-    let sql = match tx.conn {
-        AnyConnection::Postgres(_) => POSTGRES,
-        AnyConnection::Sqlite(_) => SQLITE,
-    };
+    let sql = format!(
+        "/* awards::insert_decisions */ INSERT INTO award \
+         (learner_id, id, badge_class_id, idempotency_key, rule, by_backfill, threshold, rule_count, \
+          configuration_id, event_id, event_time, evidence_url, state, next_attempt_at, created_at, updated_at) \
+         SELECT x.*, 'pending', $1, $1, $1 FROM {} WHERE true ORDER BY x.learner_id, x.id \
+         ON CONFLICT DO NOTHING RETURNING learner_id, id",
+        unfold::rows(tx.conn, "$2", NEW_AWARD),
+    );
     let now = tx.now()?;
     let inserted: HashSet<AwardKey> = sql_query(sql)
         .bind::<Timestamp, _>(now)
-        .bind::<Text, _>(json(&rows))
+        .bind::<Text, _>(unfold::json(&rows))
         .load::<KeyRow>(tx.conn)?
         .into_iter()
         .map(KeyRow::key)
@@ -108,10 +124,10 @@ pub fn unblock_no_email(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<usize
         "/* awards::unblock_no_email */ UPDATE award SET state = {RESUMED}, state_reason = NULL, \
          next_attempt_at = $1, updated_at = $1 \
          WHERE state = 'blocked' AND state_reason = 'no_email' AND learner_id IN {}",
-        ids_of(tx.conn, "$2"),
+        unfold::integers(tx.conn, "$2"),
     ))
     .bind::<Timestamp, _>(now)
-    .bind::<Text, _>(json(&ids))
+    .bind::<Text, _>(unfold::json(&ids))
     .execute(tx.conn)?)
 }
 
@@ -150,32 +166,16 @@ fn new_award<'a>((learner, id): AwardKey, decision: &'a Decision) -> NewAward<'a
         rule_count: reason.count,
         configuration_id: reason.configuration_id,
         event_id: reason.event_id.as_deref(),
-        event_time: reason.event_time.map(|time| time_text(time.naive_utc())),
+        event_time: reason.event_time.map(|time| unfold::time(time.naive_utc())),
         evidence_url: decision.evidence_url.as_deref(),
     }
-}
-
-/// The ids of a JSON array as a subquery.
-pub(super) fn ids_of(conn: &AnyConnection, parameter: &str) -> String {
-    match conn {
-        AnyConnection::Postgres(_) => {
-            format!("(SELECT value::bigint FROM jsonb_array_elements_text({parameter}::jsonb))")
-        }
-        AnyConnection::Sqlite(_) => format!("(SELECT value FROM json_each({parameter}))"),
-    }
-}
-
-/// Rows as the JSON text that a statement unfolds.
-pub(super) fn json<T: Serialize>(rows: &T) -> String {
-    serde_json::to_string(rows).expect("rows of texts and numbers are JSON")
-}
-
-/// A time as both databases read it from a text.
-pub(super) fn time_text(time: NaiveDateTime) -> String {
-    time.format("%F %T%.f").to_string()
 }
 
 pub(super) fn award_id(text: &str) -> Result<AwardId, StoreError> {
     let id = Uuid::parse_str(text).map_err(|_| StoreError::Corrupt(format!("award id {text:?}")))?;
     Ok(AwardId(id))
+}
+
+pub(super) fn award_state(text: &str) -> Result<AwardState, StoreError> {
+    AwardState::parse(text).ok_or_else(|| StoreError::Corrupt(format!("award state {text:?}")))
 }

@@ -1,0 +1,312 @@
+//! Taking awards that are due, each for as long as a lease.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use diesel::{
+    QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp},
+};
+use serde::Serialize;
+
+use super::{award_id, award_state};
+use crate::{
+    domain::{
+        LearnerId,
+        award::{AwardId, AwardState, Reason, RuleKind},
+        badge_class::{BadgeClass, BadgeClassId, BadgeClassKey},
+    },
+    store::{AnyConnection, StoreError, Tx, unfold},
+};
+
+/// An award that this process may issue until its lease runs out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClaimedAward {
+    /// Whom it is for.
+    pub learner: LearnerId,
+    /// The award.
+    pub award: AwardId,
+    /// Tells this lease from earlier and later ones.
+    pub lease_token: i64,
+    /// Their user name.
+    pub username: String,
+    /// Their full name, where known.
+    pub full_name: Option<String>,
+    /// The e-mail address of the first claim, which every later one keeps.
+    pub recipient: String,
+    /// What is awarded.
+    pub badge_class: BadgeClass,
+    /// Evidence.
+    pub evidence_url: Option<String>,
+    /// Why.
+    pub reason: Reason,
+    /// How often it was claimed and not given back unused, this time included.
+    pub attempts: u32,
+    /// When it was claimed for the first time (since a person last sent it on its way).
+    pub first_attempt_at: DateTime<Utc>,
+    /// When it was claimed this time, by the database's clock.
+    pub claimed_at: DateTime<Utc>,
+    /// An earlier request of ours may have been carried out.
+    pub posted: bool,
+    /// Nothing may be sent before a look-up.
+    pub must_look_up: bool,
+}
+
+impl std::fmt::Debug for ClaimedAward {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClaimedAward")
+            .field("award", &self.award.0)
+            .field("lease_token", &self.lease_token)
+            .field("attempts", &self.attempts)
+            .field("must_look_up", &self.must_look_up)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(QueryableByName)]
+struct DueRow {
+    #[diesel(sql_type = BigInt)]
+    learner_id: i64,
+    #[diesel(sql_type = Text)]
+    award_id: String,
+    #[diesel(sql_type = Text)]
+    rule: String,
+    #[diesel(sql_type = Bool)]
+    by_backfill: bool,
+    #[diesel(sql_type = Nullable<Integer>)]
+    threshold: Option<i32>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    rule_count: Option<i32>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    configuration_id: Option<i32>,
+    #[diesel(sql_type = Nullable<Text>)]
+    event_id: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    event_time: Option<NaiveDateTime>,
+    #[diesel(sql_type = Nullable<Text>)]
+    evidence_url: Option<String>,
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Integer)]
+    attempts: i32,
+    #[diesel(sql_type = Bool)]
+    posted: bool,
+    #[diesel(sql_type = BigInt)]
+    lease_token: i64,
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    first_post_at: Option<NaiveDateTime>,
+    #[diesel(sql_type = Nullable<Text>)]
+    recipient: Option<String>,
+    #[diesel(sql_type = Text)]
+    username: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    full_name: Option<String>,
+    #[diesel(sql_type = Integer)]
+    badge_class_id: i32,
+    #[diesel(sql_type = Text)]
+    public_id: String,
+    #[diesel(sql_type = Text)]
+    slug: String,
+    #[diesel(sql_type = Text)]
+    issuing_component: String,
+    #[diesel(sql_type = Text)]
+    course_id: String,
+    #[diesel(sql_type = Text)]
+    mode: String,
+    #[diesel(sql_type = Text)]
+    display_name: String,
+    #[diesel(sql_type = Text)]
+    description: String,
+    #[diesel(sql_type = Text)]
+    criteria: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    backend_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    backend_image_url: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Taken<'a> {
+    learner_id: i64,
+    id: &'a str,
+    recipient: &'a str,
+}
+
+#[derive(QueryableByName)]
+struct LearnerRow {
+    #[diesel(sql_type = BigInt)]
+    learner_id: i64,
+}
+
+/// Takes up to `limit` awards that are due and says all that issuing them needs; what may have been sent goes first.
+///
+/// When this is committed the awards are `issuing`: from then on the outside may know of them. A lease that ran out is
+/// an unknown outcome: such an award becomes `uncertain`, due after `settle`. Awards of learners without an e-mail
+/// address become `blocked`. Awards that others hold are passed over; those of retired learners are never taken.
+pub fn claim(
+    tx: &mut Tx<'_>,
+    limit: usize,
+    lease: TimeDelta,
+    settle: TimeDelta,
+) -> Result<Vec<ClaimedAward>, StoreError> {
+    let now = tx.now()?;
+    expire_leases(tx, now, settle)?;
+    let due = due(tx, now, limit)?;
+    let (ready, without_email): (Vec<DueRow>, Vec<DueRow>) = due.into_iter().partition(|row| row.recipient.is_some());
+    if !without_email.is_empty() {
+        block(tx, now, &without_email)?;
+    }
+    if ready.is_empty() {
+        return Ok(Vec::new());
+    }
+    take(tx, now, lease, &ready)?;
+    ready.into_iter().map(|row| claimed(row, now)).collect()
+}
+
+fn expire_leases(tx: &mut Tx<'_>, now: NaiveDateTime, settle: TimeDelta) -> Result<(), StoreError> {
+    sql_query(format!(
+        "/* awards::expire_leases */ UPDATE award SET state = 'uncertain', posted = true, lease_until = NULL, \
+         next_attempt_at = $1, updated_at = $2, last_error = 'the lease ran out before its outcome was stored' \
+         WHERE (learner_id, id) IN (SELECT learner_id, id FROM award WHERE state = 'issuing' AND next_attempt_at < $2 \
+         ORDER BY next_attempt_at LIMIT 1000 {}) AND state = 'issuing'",
+        unfold::skip_locked(tx.conn),
+    ))
+    .bind::<Timestamp, _>(now + settle)
+    .bind::<Timestamp, _>(now)
+    .execute(tx.conn)?;
+    Ok(())
+}
+
+fn due(tx: &mut Tx<'_>, now: NaiveDateTime, limit: usize) -> Result<Vec<DueRow>, StoreError> {
+    let of_state = |state: &str, lock: &str| {
+        format!(
+            "SELECT * FROM award WHERE state = '{state}' AND next_attempt_at <= $1 AND EXISTS \
+             (SELECT 1 FROM learner l WHERE l.learner_id = award.learner_id AND l.retired_at IS NULL) \
+             ORDER BY next_attempt_at LIMIT $2 {lock}"
+        )
+    };
+    let lock = match tx.conn {
+        AnyConnection::Postgres(_) => "FOR UPDATE SKIP LOCKED",
+        AnyConnection::Sqlite(_) => "",
+    };
+    let sql = format!(
+        "/* awards::claim */ WITH u AS ({}), p AS ({}), \
+         d AS (SELECT * FROM u UNION ALL SELECT * FROM p LIMIT $2) \
+         SELECT d.learner_id, d.id AS award_id, d.rule, d.by_backfill, d.threshold, d.rule_count, \
+         d.configuration_id, d.event_id, d.event_time, d.evidence_url, d.state, d.attempts, d.posted, d.lease_token, \
+         d.first_post_at, coalesce(d.recipient, l.email) AS recipient, l.username, l.full_name, \
+         b.id AS badge_class_id, b.public_id, b.slug, b.issuing_component, b.course_id, b.mode, b.display_name, \
+         b.description, b.criteria, b.backend_id, b.backend_image_url \
+         FROM d JOIN learner l ON l.learner_id = d.learner_id JOIN badge_class b ON b.id = d.badge_class_id",
+        of_state("uncertain", lock),
+        of_state("pending", lock),
+    );
+    Ok(sql_query(sql)
+        .bind::<Timestamp, _>(now)
+        .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+        .load(tx.conn)?)
+}
+
+/// Blocks these awards, but for those whose learner another transaction holds: it may be bringing the address.
+fn block(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[DueRow]) -> Result<(), StoreError> {
+    let mut learners: Vec<i64> = rows.iter().map(|row| row.learner_id).collect();
+    learners.sort_unstable();
+    learners.dedup();
+    let held: HashSet<i64> = sql_query(format!(
+        "/* awards::claim */ SELECT learner_id FROM learner WHERE learner_id IN {} AND email IS NULL \
+         ORDER BY learner_id {}",
+        unfold::integers(tx.conn, "$1"),
+        unfold::skip_locked(tx.conn),
+    ))
+    .bind::<Text, _>(unfold::json(&learners))
+    .load::<LearnerRow>(tx.conn)?
+    .into_iter()
+    .map(|row| row.learner_id)
+    .collect();
+    let blocked: Vec<Taken<'_>> = rows
+        .iter()
+        .filter(|row| held.contains(&row.learner_id))
+        .map(|row| Taken {
+            learner_id: row.learner_id,
+            id: &row.award_id,
+            recipient: "",
+        })
+        .collect();
+    sql_query(format!(
+        "/* awards::claim */ UPDATE award SET state = 'blocked', state_reason = 'no_email', updated_at = $1 \
+         FROM {} WHERE award.learner_id = x.learner_id AND award.id = x.id",
+        unfold::rows(tx.conn, "$2", TAKEN),
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<Text, _>(unfold::json(&blocked))
+    .execute(tx.conn)?;
+    Ok(())
+}
+
+const TAKEN: &[(&str, &str)] = &[("learner_id", "bigint"), ("id", "text"), ("recipient", "text")];
+
+/// While an award is `issuing` its due time is the end of its lease: one index then serves every state.
+fn take(tx: &mut Tx<'_>, now: NaiveDateTime, lease: TimeDelta, rows: &[DueRow]) -> Result<(), StoreError> {
+    let taken: Vec<Taken<'_>> = rows
+        .iter()
+        .map(|row| Taken {
+            learner_id: row.learner_id,
+            id: &row.award_id,
+            recipient: row.recipient.as_deref().unwrap_or_default(),
+        })
+        .collect();
+    sql_query(format!(
+        "/* awards::claim */ UPDATE award SET state = 'issuing', state_reason = NULL, attempts = attempts + 1, \
+         lease_token = lease_token + 1, lease_until = $1, next_attempt_at = $1, \
+         first_post_at = coalesce(first_post_at, $2), recipient = x.recipient, updated_at = $2 \
+         FROM {} WHERE award.learner_id = x.learner_id AND award.id = x.id",
+        unfold::rows(tx.conn, "$3", TAKEN),
+    ))
+    .bind::<Timestamp, _>(now + lease)
+    .bind::<Timestamp, _>(now)
+    .bind::<Text, _>(unfold::json(&taken))
+    .execute(tx.conn)?;
+    Ok(())
+}
+
+fn claimed(row: DueRow, now: NaiveDateTime) -> Result<ClaimedAward, StoreError> {
+    let rule = RuleKind::parse(&row.rule).ok_or_else(|| StoreError::Corrupt(format!("rule {:?}", row.rule)))?;
+    Ok(ClaimedAward {
+        learner: LearnerId(row.learner_id),
+        award: award_id(&row.award_id)?,
+        lease_token: row.lease_token + 1,
+        username: row.username,
+        full_name: row.full_name,
+        recipient: row.recipient.unwrap_or_default(),
+        badge_class: BadgeClass {
+            id: BadgeClassId(row.badge_class_id),
+            key: BadgeClassKey {
+                slug: row.slug,
+                issuing_component: row.issuing_component,
+                course_id: row.course_id,
+            },
+            mode: row.mode,
+            display_name: row.display_name,
+            description: row.description,
+            criteria: row.criteria,
+            backend_id: row.backend_id,
+            backend_image_url: row.backend_image_url,
+            public_id: row.public_id,
+        },
+        evidence_url: row.evidence_url,
+        reason: Reason {
+            rule,
+            by_backfill: row.by_backfill,
+            threshold: row.threshold,
+            count: row.rule_count,
+            configuration_id: row.configuration_id,
+            event_id: row.event_id,
+            event_time: row.event_time.map(|time| time.and_utc()),
+        },
+        attempts: u32::try_from(row.attempts).unwrap_or_default() + 1,
+        first_attempt_at: row.first_post_at.unwrap_or(now).and_utc(),
+        claimed_at: now.and_utc(),
+        must_look_up: row.posted || award_state(&row.state)? == AwardState::Uncertain,
+        posted: row.posted,
+    })
+}

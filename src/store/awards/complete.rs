@@ -1,0 +1,264 @@
+//! What came of claimed awards. Every write is fenced by the lease: whoever lost it writes nothing.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use diesel::{
+    QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{BigInt, Text, Timestamp},
+};
+use serde::Serialize;
+
+use super::{AwardKey, KeyRow};
+use crate::{
+    domain::{
+        LearnerId,
+        award::{AwardId, AwardState},
+    },
+    store::{AnyConnection, StoreError, Tx, assertions, assertions::NewAssertion, unfold},
+};
+
+/// An award that the backend issued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completed {
+    /// The lease under which it was issued.
+    pub lease_token: i64,
+    /// The assertion; it names the award.
+    pub assertion: NewAssertion,
+    /// Id of the outgoing event.
+    pub event_id: String,
+    /// Type of the outgoing event.
+    pub event_type: String,
+    /// Body of the outgoing event.
+    pub payload: String,
+    /// The time of the event that brought the award.
+    pub event_time: Option<DateTime<Utc>>,
+}
+
+/// Where an award goes that was claimed and not issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Whose.
+    pub learner: LearnerId,
+    /// Which.
+    pub award: AwardId,
+    /// The lease under which it was tried.
+    pub lease_token: i64,
+    /// The state it takes.
+    pub state: AwardState,
+    /// Why it waits or was given up: a stable code.
+    pub reason: Option<&'static str>,
+    /// When it is due again.
+    pub after: TimeDelta,
+    /// A request of ours may have been carried out.
+    pub posted: bool,
+    /// Whether it counts as an attempt.
+    pub counted: bool,
+    /// What went wrong, without e-mail addresses.
+    pub error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct StepRow<'a> {
+    learner_id: i64,
+    id: String,
+    lease_token: i64,
+    state: &'static str,
+    state_reason: Option<&'a str>,
+    next_attempt_at: Option<String>,
+    posted: bool,
+    uncounted: i32,
+    error: Option<&'a str>,
+}
+
+const STEP: &[(&str, &str)] = &[
+    ("learner_id", "bigint"),
+    ("id", "text"),
+    ("lease_token", "bigint"),
+    ("state", "text"),
+    ("state_reason", "text"),
+    ("next_attempt_at", "timestamp"),
+    ("posted", "boolean"),
+    ("uncounted", "integer"),
+    ("error", "text"),
+];
+
+#[derive(Serialize)]
+struct OutboxRow<'a> {
+    learner_id: i64,
+    seq: i64,
+    event_id: &'a str,
+    event_type: &'a str,
+    award_id: String,
+    payload: &'a str,
+    event_time: Option<String>,
+}
+
+const OUTBOX: &[(&str, &str)] = &[
+    ("learner_id", "bigint"),
+    ("seq", "bigint"),
+    ("event_id", "text"),
+    ("event_type", "text"),
+    ("award_id", "text"),
+    ("payload", "text"),
+    ("event_time", "timestamp"),
+];
+
+#[derive(Serialize)]
+struct Sequence {
+    learner_id: i64,
+    next_seq: i64,
+}
+
+const SEQUENCE: &[(&str, &str)] = &[("learner_id", "bigint"), ("next_seq", "bigint")];
+
+#[derive(QueryableByName)]
+struct SequenceRow {
+    #[diesel(sql_type = BigInt)]
+    learner_id: i64,
+    #[diesel(sql_type = BigInt)]
+    next_seq: i64,
+}
+
+/// Stores what was issued: state, assertion and outgoing event, all or none. Returns the awards that were written;
+/// the others had lost their lease, or their learner retired.
+pub fn complete(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<AwardKey>, StoreError> {
+    if completed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let now = tx.now()?;
+    let mut next = lock_learners(tx, completed)?;
+    let steps: Vec<StepRow<'_>> = completed.iter().map(issued_step).collect();
+    let written: HashSet<AwardKey> = fenced(tx, now, &steps)?.into_iter().collect();
+    let kept: Vec<&Completed> = completed
+        .iter()
+        .filter(|done| written.contains(&(done.assertion.learner, done.assertion.award)))
+        .collect();
+    if kept.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stored: Vec<&NewAssertion> = kept.iter().map(|done| &done.assertion).collect();
+    assertions::insert(tx, &stored)?;
+    let outbox: Vec<OutboxRow<'_>> = kept.iter().map(|done| outbox_row(done, &mut next)).collect();
+    insert_outbox(tx, now, &outbox)?;
+    let touched: HashSet<i64> = outbox.iter().map(|row| row.learner_id).collect();
+    let sequences: Vec<Sequence> = touched
+        .into_iter()
+        .map(|learner_id| Sequence {
+            learner_id,
+            next_seq: next[&learner_id],
+        })
+        .collect();
+    sql_query(format!(
+        "/* awards::complete */ UPDATE learner SET next_seq = x.next_seq FROM {} \
+         WHERE learner.learner_id = x.learner_id",
+        unfold::rows(tx.conn, "$1", SEQUENCE),
+    ))
+    .bind::<Text, _>(unfold::json(&sequences))
+    .execute(tx.conn)?;
+    Ok(kept
+        .iter()
+        .map(|done| (done.assertion.learner, done.assertion.award))
+        .collect())
+}
+
+/// Moves awards that were not issued on. Returns those that were written; the others had lost their lease.
+pub fn apply_steps(tx: &mut Tx<'_>, steps: &[Step]) -> Result<Vec<AwardKey>, StoreError> {
+    if steps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let now = tx.now()?;
+    let rows: Vec<StepRow<'_>> = steps
+        .iter()
+        .map(|step| StepRow {
+            learner_id: step.learner.0,
+            id: step.award.0.to_string(),
+            lease_token: step.lease_token,
+            state: step.state.as_str(),
+            state_reason: step.reason,
+            next_attempt_at: Some(unfold::time(now + step.after)),
+            posted: step.posted,
+            uncounted: i32::from(!step.counted),
+            error: step.error.as_deref(),
+        })
+        .collect();
+    fenced(tx, now, &rows)
+}
+
+fn lock_learners(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<HashMap<i64, i64>, StoreError> {
+    let mut learners: Vec<i64> = completed.iter().map(|done| done.assertion.learner.0).collect();
+    learners.sort_unstable();
+    learners.dedup();
+    let lock = match tx.conn {
+        AnyConnection::Postgres(_) => "FOR NO KEY UPDATE",
+        AnyConnection::Sqlite(_) => "",
+    };
+    let rows: Vec<SequenceRow> = sql_query(format!(
+        "/* awards::complete */ SELECT learner_id, next_seq FROM learner WHERE learner_id IN {} \
+         ORDER BY learner_id {lock}",
+        unfold::integers(tx.conn, "$1"),
+    ))
+    .bind::<Text, _>(unfold::json(&learners))
+    .load(tx.conn)?;
+    Ok(rows.into_iter().map(|row| (row.learner_id, row.next_seq)).collect())
+}
+
+fn issued_step(done: &Completed) -> StepRow<'_> {
+    StepRow {
+        learner_id: done.assertion.learner.0,
+        id: done.assertion.award.0.to_string(),
+        lease_token: done.lease_token,
+        state: AwardState::Issued.as_str(),
+        state_reason: None,
+        next_attempt_at: None,
+        posted: true,
+        uncounted: 0,
+        error: None,
+    }
+}
+
+fn fenced(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[StepRow<'_>]) -> Result<Vec<AwardKey>, StoreError> {
+    sql_query(format!(
+        "/* awards::fenced */ UPDATE award SET state = x.state, state_reason = x.state_reason, \
+         next_attempt_at = coalesce(x.next_attempt_at, $1), posted = (award.posted OR x.posted), \
+         attempts = attempts - x.uncounted, lease_until = NULL, last_error = coalesce(x.error, last_error), \
+         updated_at = $1 FROM {} WHERE award.learner_id = x.learner_id AND award.id = x.id \
+         AND award.state = 'issuing' AND award.lease_token = x.lease_token RETURNING award.learner_id, award.id",
+        unfold::rows(tx.conn, "$2", STEP),
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<Text, _>(unfold::json(rows))
+    .load::<KeyRow>(tx.conn)?
+    .into_iter()
+    .map(KeyRow::key)
+    .collect()
+}
+
+fn outbox_row<'a>(done: &'a Completed, next: &mut HashMap<i64, i64>) -> OutboxRow<'a> {
+    let learner_id = done.assertion.learner.0;
+    let next_seq = next.entry(learner_id).or_insert(1);
+    let seq = *next_seq;
+    *next_seq += 1;
+    OutboxRow {
+        learner_id,
+        seq,
+        event_id: &done.event_id,
+        event_type: &done.event_type,
+        award_id: done.assertion.award.0.to_string(),
+        payload: &done.payload,
+        event_time: done.event_time.map(|time| unfold::time(time.naive_utc())),
+    }
+}
+
+fn insert_outbox(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[OutboxRow<'_>]) -> Result<(), StoreError> {
+    sql_query(format!(
+        "/* awards::complete */ INSERT INTO outbox \
+         (learner_id, seq, event_id, event_type, award_id, payload, event_time, created_at) \
+         SELECT x.*, $1 FROM {} WHERE true",
+        unfold::rows(tx.conn, "$2", OUTBOX),
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<Text, _>(unfold::json(rows))
+    .execute(tx.conn)?;
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Outgoing events: written with what they tell of, sent in order per learner, marked when Kafka acknowledged them.
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use diesel::{
+    QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{BigInt, Nullable, Text, Timestamp},
+};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{AnyConnection, StoreError, Tx, awards, unfold};
+use crate::domain::LearnerId;
+
+/// An event that this process may send until its lease runs out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedEvent {
+    /// What names its row, and the lease.
+    pub lease: EventLease,
+    /// Its id: the same however often it is sent.
+    pub event_id: Uuid,
+    /// `badge.awarded` or `badge.revoked`.
+    pub event_type: String,
+    /// Its body.
+    pub payload: String,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// The time of the event that brought it about.
+    pub event_time: Option<DateTime<Utc>>,
+}
+
+/// The right to send one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct EventLease {
+    /// Whose event.
+    #[serde(rename = "learner_id")]
+    pub learner: LearnerId,
+    /// Its number among that learner's.
+    pub seq: i64,
+    /// Tells this lease from earlier and later ones.
+    #[serde(rename = "lease_token")]
+    pub token: i64,
+}
+
+const LEASE: &[(&str, &str)] = &[("learner_id", "bigint"), ("seq", "bigint"), ("lease_token", "bigint")];
+
+/// The rows that the leases in `x` still hold.
+const HELD: &str = "outbox.learner_id = x.learner_id AND outbox.seq = x.seq AND outbox.lease_token = x.lease_token \
+     AND outbox.published_at IS NULL";
+
+#[derive(QueryableByName)]
+struct ClaimedRow {
+    #[diesel(sql_type = BigInt)]
+    learner_id: i64,
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+    #[diesel(sql_type = BigInt)]
+    lease_token: i64,
+    #[diesel(sql_type = Text)]
+    event_id: String,
+    #[diesel(sql_type = Text)]
+    event_type: String,
+    #[diesel(sql_type = Text)]
+    payload: String,
+    #[diesel(sql_type = Timestamp)]
+    created_at: NaiveDateTime,
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    event_time: Option<NaiveDateTime>,
+}
+
+#[derive(QueryableByName)]
+struct MarkedRow {
+    #[diesel(sql_type = BigInt)]
+    learner_id: i64,
+    #[diesel(sql_type = Text)]
+    award_id: String,
+    #[diesel(sql_type = Text)]
+    event_type: String,
+}
+
+#[derive(QueryableByName)]
+struct BacklogRow {
+    #[diesel(sql_type = BigInt)]
+    events: i64,
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    oldest: Option<NaiveDateTime>,
+}
+
+#[derive(Serialize)]
+struct AwardRef {
+    learner_id: i64,
+    id: String,
+}
+
+/// Takes up to `limit` events that are to be sent, oldest first: of each learner only the first unpublished one, so
+/// that first appearances follow the learner's numbers. A parked event holds its learner's later ones back.
+pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta) -> Result<Vec<ClaimedEvent>, StoreError> {
+    let now = tx.now()?;
+    let lock = match tx.conn {
+        AnyConnection::Postgres(_) => "FOR UPDATE OF o SKIP LOCKED",
+        AnyConnection::Sqlite(_) => "",
+    };
+    let rows: Vec<ClaimedRow> = sql_query(format!(
+        "/* outbox::claim */ WITH x AS (SELECT o.learner_id, o.seq FROM outbox o WHERE o.published_at IS NULL \
+         AND o.parked_reason IS NULL AND (o.lease_until IS NULL OR o.lease_until < $1) \
+         AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.learner_id = o.learner_id AND e.seq < o.seq \
+         AND e.published_at IS NULL) ORDER BY o.created_at, o.learner_id, o.seq LIMIT $2 {lock}) \
+         UPDATE outbox SET lease_token = lease_token + 1, lease_until = $3 FROM x \
+         WHERE outbox.learner_id = x.learner_id AND outbox.seq = x.seq \
+         RETURNING outbox.learner_id, outbox.seq, lease_token, event_id, event_type, payload, created_at, event_time"
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind::<Timestamp, _>(now + lease)
+    .load(tx.conn)?;
+    let mut events: Vec<ClaimedEvent> = rows.into_iter().map(claimed).collect::<Result<_, _>>()?;
+    events.sort_by_key(|event| (event.created_at, event.lease.learner, event.lease.seq));
+    Ok(events)
+}
+
+/// Marks events that Kafka acknowledged, and the awards that they tell of. Returns how many; those whose lease went to
+/// another stay for that one, which sends them again.
+pub fn mark_published(tx: &mut Tx<'_>, leases: &[EventLease]) -> Result<usize, StoreError> {
+    if leases.is_empty() {
+        return Ok(0);
+    }
+    let now = tx.now()?;
+    let marked: Vec<MarkedRow> = sql_query(format!(
+        "/* outbox::mark_published */ UPDATE outbox SET published_at = $1, lease_until = NULL FROM {} WHERE {HELD} \
+         RETURNING outbox.learner_id, award_id, event_type",
+        unfold::rows(tx.conn, "$2", LEASE),
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<Text, _>(unfold::json(leases))
+    .load(tx.conn)?;
+    let mut awarded: Vec<AwardRef> = marked
+        .iter()
+        .filter(|row| row.event_type == crate::wire::badge_event::BADGE_AWARDED)
+        .map(|row| AwardRef {
+            learner_id: row.learner_id,
+            id: row.award_id.clone(),
+        })
+        .collect();
+    awarded.sort_by(|a, b| (a.learner_id, &a.id).cmp(&(b.learner_id, &b.id)));
+    sql_query(format!(
+        "/* outbox::mark_published */ UPDATE award SET state = 'published', updated_at = $1 FROM {} \
+         WHERE award.learner_id = x.learner_id AND award.id = x.id AND award.state = 'issued'",
+        unfold::rows(tx.conn, "$2", &[("learner_id", "bigint"), ("id", "text")]),
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<Text, _>(unfold::json(&awarded))
+    .execute(tx.conn)?;
+    Ok(marked.len())
+}
+
+/// Gives events back unsent, or sent without an acknowledgement: they are due again after `pause`.
+pub fn release(tx: &mut Tx<'_>, leases: &[EventLease], pause: TimeDelta) -> Result<(), StoreError> {
+    let until = tx.now()? + pause;
+    sql_query(format!(
+        "/* outbox::release */ UPDATE outbox SET lease_until = $1 FROM {} WHERE {HELD}",
+        unfold::rows(tx.conn, "$2", LEASE),
+    ))
+    .bind::<Timestamp, _>(until)
+    .bind::<Text, _>(unfold::json(leases))
+    .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Sets an event aside that Kafka will never take, and with it its learner's later ones, until a person helps.
+pub fn park(tx: &mut Tx<'_>, lease: EventLease, reason: &str) -> Result<(), StoreError> {
+    sql_query(format!(
+        "/* outbox::park */ UPDATE outbox SET parked_reason = $1, lease_until = NULL FROM {} WHERE {HELD}",
+        unfold::rows(tx.conn, "$2", LEASE),
+    ))
+    .bind::<Text, _>(reason)
+    .bind::<Text, _>(unfold::json(&[lease]))
+    .execute(tx.conn)?;
+    Ok(())
+}
+
+/// How many events Kafka has not acknowledged, and seconds since the oldest of them was written (zero without any).
+pub fn backlog(tx: &mut Tx<'_>) -> Result<(i64, f64), StoreError> {
+    let now = tx.now()?;
+    let row: BacklogRow = sql_query(
+        "/* outbox::backlog */ SELECT count(*) AS events, min(created_at) AS oldest FROM outbox \
+         WHERE published_at IS NULL",
+    )
+    .get_result(tx.conn)?;
+    Ok((
+        row.events,
+        row.oldest.map_or(0.0, |oldest| awards::age_seconds(now, oldest)),
+    ))
+}
+
+fn claimed(row: ClaimedRow) -> Result<ClaimedEvent, StoreError> {
+    let event_id = Uuid::parse_str(&row.event_id)
+        .map_err(|_| StoreError::Corrupt(format!("event id {:?} in the outbox", row.event_id)))?;
+    Ok(ClaimedEvent {
+        lease: EventLease {
+            learner: LearnerId(row.learner_id),
+            seq: row.seq,
+            token: row.lease_token,
+        },
+        event_id,
+        event_type: row.event_type,
+        payload: row.payload,
+        created_at: row.created_at.and_utc(),
+        event_time: row.event_time.map(|time| time.and_utc()),
+    })
+}
