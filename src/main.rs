@@ -1,3 +1,12 @@
 //! The `accolade` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use accolade::cli::Cli;
+
+fn main() -> ExitCode {
+    match Cli::from_arguments().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
