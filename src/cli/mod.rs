@@ -1,13 +1,11 @@
 //! The commands: one file each. They print on standard output, and their errors on standard error.
 
 mod badge_class;
-mod bundle;
 mod check;
 mod context;
 mod demo;
 mod error;
 mod event_badges;
-mod event_line;
 mod healthcheck;
 mod migrate;
 mod output;

@@ -1,5 +1,7 @@
 //! `accolade badge-class`
 
+pub(super) mod bundle;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,10 +10,9 @@ use std::{
 use clap::Subcommand;
 use serde_json::json;
 
+use self::bundle::{Bundle, Entry};
 use super::{
-    CliError,
-    bundle::{self, Bundle, Entry},
-    context,
+    CliError, context,
     output::{json, print, print_json, table},
 };
 use crate::{

@@ -17,13 +17,13 @@ const DATA_URI: &str = "data:image/png;base64,";
 
 /// The whole file.
 #[derive(Debug, Serialize)]
-pub(super) struct Bundle {
-    pub(super) badge_classes: Vec<Entry>,
+pub(in crate::cli) struct Bundle {
+    pub(in crate::cli) badge_classes: Vec<Entry>,
 }
 
 /// One badge class with its image.
 #[derive(Debug, Serialize)]
-pub(super) struct Entry {
+pub(in crate::cli) struct Entry {
     slug: String,
     issuing_component: String,
     display_name: String,
@@ -35,7 +35,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(class: BadgeClass, image: &[u8]) -> Self {
+    pub(in crate::cli) fn new(class: BadgeClass, image: &[u8]) -> Self {
         Self {
             slug: class.key.slug,
             issuing_component: class.key.issuing_component,
@@ -50,14 +50,14 @@ impl Entry {
 }
 
 /// Reads an image beside the file.
-pub(super) fn image_beside(file: &Path, image: &str) -> Result<Vec<u8>, String> {
+pub(in crate::cli) fn image_beside(file: &Path, image: &str) -> Result<Vec<u8>, String> {
     let path = file.parent().unwrap_or(Path::new("")).join(image);
     std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The badge classes of a file, or all that is wrong with it: a line each, with the entry's index and the field.
 /// `read_image` reads an image that is named by its path.
-pub(super) fn parse(
+pub(in crate::cli) fn parse(
     text: &str,
     read_image: impl Fn(&str) -> Result<Vec<u8>, String>,
 ) -> Result<Vec<NewBadgeClass>, Vec<String>> {
