@@ -1,11 +1,11 @@
 //! `accolade publish`
 
-mod line;
+pub(super) mod line;
 mod sending;
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Seek},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -48,21 +48,14 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
     let servers = settings.kafka_bootstrap_servers.as_deref().ok_or_else(|| {
         CliError::usage("KAFKA_BOOTSTRAP_SERVERS: needed; set it to the brokers, or to what `accolade serve` printed")
     })?;
-    let mut sending = Sending::default();
-    if arguments.file == Path::new("-") {
-        let producer = connect(&settings, servers).await?;
-        sending.stream(std::io::stdin().lock(), &settings.topics, &producer).await?;
+    let mut lines: Box<dyn BufRead> = if arguments.file == Path::new("-") {
+        Box::new(std::io::stdin().lock())
     } else {
-        let name = arguments.file.display();
-        let open = || File::open(&arguments.file).map_err(|error| CliError::failed(format!("{name}: {error}")));
-        check(open()?, &settings.topics).map_err(|wrong| {
-            let wrong = wrong.into_iter().map(|line| format!("{name} {line}"));
-            let none = format!("{name}: nothing was published; correct these lines");
-            CliError::Failed(wrong.chain([none]).collect())
-        })?;
-        let producer = connect(&settings, servers).await?;
-        sending.stream(BufReader::new(open()?), &settings.topics, &producer).await?;
-    }
+        Box::new(BufReader::new(checked(&arguments.file, &settings.topics)?))
+    };
+    let producer = connect(&settings, servers).await?;
+    let mut sending = Sending::default();
+    sending.stream(&mut lines, &settings.topics, &producer).await?;
     sending.finish().await
 }
 
@@ -73,7 +66,7 @@ async fn connect(settings: &Settings, servers: &str) -> Result<Producer, CliErro
     let Topics { enrollment, certificate, create, partitions, .. } = &settings.topics;
     let topics = [enrollment, certificate].into_iter().filter_map(|topics| topics.first());
     let missing: Vec<String> = topics.filter(|topic| !cluster.has(topic)).cloned().collect();
-    if *create {
+    if !missing.is_empty() && *create {
         admin::ensure_topics(&kafka, &missing, *partitions).await?;
     } else if !missing.is_empty() {
         let missing = missing.join(", ");
@@ -82,14 +75,24 @@ async fn connect(settings: &Settings, servers: &str) -> Result<Producer, CliErro
     Ok(Producer::new(&kafka, DELIVERY)?)
 }
 
-/// What is wrong with the lines of a file.
-fn check(file: impl Read, topics: &Topics) -> Result<(), Vec<String>> {
+/// The file, none of whose lines is wrong. A pipe cannot be read twice, and is not checked.
+fn checked(path: &Path, topics: &Topics) -> Result<File, CliError> {
+    let name = path.display();
+    let failed = |error: io::Error| CliError::failed(format!("{name}: {error}"));
+    let mut file = File::open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Ok(file);
+    }
     let mut wrong = Vec::new();
-    for (number, line) in (1..).zip(BufReader::new(file).split(b'\n')) {
-        match line.map_err(|error| error.to_string()).and_then(|line| line::event(&line, topics)) {
-            Ok(_) => {}
-            Err(problem) => wrong.push(format!("line {number}: {problem}")),
+    for (number, line) in (1..).zip(BufReader::new(&file).split(b'\n')) {
+        if let Err(problem) = line::record(number, &line.map_err(failed)?, topics) {
+            wrong.push(format!("{name} {problem}"));
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    if !wrong.is_empty() {
+        wrong.push(format!("{name}: nothing was published; correct these lines"));
+        return Err(CliError::Failed(wrong));
+    }
+    file.rewind().map_err(failed)?;
+    Ok(file)
 }

@@ -31,11 +31,11 @@ impl Sending {
     pub(super) async fn stream(&mut self, lines: impl BufRead, topics: &Topics, producer: &Producer) -> Result<(), CliError> {
         for (number, line) in (1..).zip(lines.split(b'\n')) {
             let line = line.map_err(|error| CliError::failed(format!("line {number}: {error}")))?;
-            let record = match line::event(&line, topics) {
+            let record = match line::record(number, &line, topics) {
                 Ok(Some(record)) => record,
                 Ok(None) => continue,
                 Err(problem) => {
-                    self.wrong.push(format!("line {number}: {problem}; correct it and publish it again"));
+                    self.wrong.push(format!("{problem}; correct it and publish it again"));
                     continue;
                 }
             };
