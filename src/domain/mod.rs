@@ -7,6 +7,7 @@ pub mod course_key;
 pub mod evaluate;
 pub mod event;
 pub mod facts;
+pub mod limits;
 
 pub use course_key::CourseKey;
 pub use event::{Event, EventBody, LearnerId};
