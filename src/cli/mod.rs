@@ -1,5 +1,6 @@
 //! The commands: one file each. They print on standard output, and their errors on standard error.
 
+mod backend;
 mod badge_class;
 mod check;
 mod context;
