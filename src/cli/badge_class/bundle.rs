@@ -6,14 +6,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::{
-    CourseKey,
-    badge_class::{BadgeClass, BadgeClassKey, NewBadgeClass},
-    image,
-    limits::{InvalidText, check_component, check_name, check_slug, check_text},
-};
+use super::fields::Fields;
+use crate::domain::badge_class::{BadgeClass, NewBadgeClass};
 
-const DATA_URI: &str = "data:image/png;base64,";
+pub(super) const DATA_URI: &str = "data:image/png;base64,";
 
 /// The whole file.
 #[derive(Debug, Serialize)]
@@ -75,92 +71,84 @@ pub(in crate::cli) fn parse(
     if problems.is_empty() { Ok(classes) } else { Err(problems) }
 }
 
-/// The fields of one entry; what is wrong with them is collected.
-struct Fields<'a> {
-    index: usize,
-    value: &'a Value,
-    problems: &'a mut Vec<String>,
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-impl Fields<'_> {
-    fn badge_class(&mut self, read_image: &impl Fn(&str) -> Result<Vec<u8>, String>) -> NewBadgeClass {
-        if !self.value.is_object() {
-            self.problems.push(format!("badge_classes[{}]: expected an object", self.index));
-            return NewBadgeClass {
-                key: BadgeClassKey { slug: String::new(), issuing_component: String::new(), course_id: String::new() },
-                mode: String::new(),
-                display_name: String::new(),
-                description: String::new(),
-                criteria: String::new(),
-                image: Vec::new(),
-            };
-        }
-        let class = NewBadgeClass {
+    use super::*;
+    use crate::domain::badge_class::{BadgeClassId, BadgeClassKey};
+
+    const PNG: &[u8] = include_bytes!("../../../deploy/images/honor.png");
+
+    fn problems(file: &Value) -> Vec<String> {
+        parse(&file.to_string(), |path| Err(format!("{path}: not found"))).expect_err("problems")
+    }
+
+    #[test]
+    fn what_is_exported_is_imported() {
+        let class = BadgeClass {
+            id: BadgeClassId(7),
             key: BadgeClassKey {
-                slug: self.required("slug", check_slug, str::to_lowercase),
-                issuing_component: self.optional("issuing_component", check_component, str::to_lowercase),
-                course_id: self.optional("course_id", check_name, str::to_owned),
+                slug: "three".to_owned(),
+                issuing_component: "openedx__course".to_owned(),
+                course_id: "edX/A/1".to_owned(),
             },
-            mode: self.optional("mode", check_name, str::to_owned),
-            display_name: self.required("display_name", check_text, str::to_owned),
-            description: self.required("description", check_text, str::to_owned),
-            criteria: self.required("criteria", check_text, str::to_owned),
-            image: self.image(read_image).unwrap_or_default(),
+            mode: "honor".to_owned(),
+            display_name: "Three".to_owned(),
+            description: "Enrolled in three".to_owned(),
+            criteria: "Enroll".to_owned(),
+            backend_id: Some("abc".to_owned()),
+            backend_image_url: None,
+            public_id: "9f3c".to_owned(),
         };
-        if let Err(error) = class.key.course_id.parse::<CourseKey>()
-            && !class.key.course_id.is_empty()
+        let bundle = Bundle { badge_classes: vec![Entry::new(class.clone(), PNG)] };
+        let text = serde_json::to_string(&bundle).expect("JSON");
+        let read = parse(&text, |path| Err(path.to_owned())).expect("badge classes");
+        assert_eq!((&read[0].key, read[0].mode.as_str()), (&class.key, "honor"));
+        assert_eq!((read[0].display_name.as_str(), read[0].criteria.as_str()), ("Three", "Enroll"));
+        assert_eq!(read[0].image, PNG);
+    }
+
+    #[test]
+    fn a_slug_is_lower_cased_and_an_image_may_be_a_path() {
+        let file = json!({"badge_classes": [{"slug": "Three", "display_name": "Three", "description": "d",
+            "criteria": "c", "image": "three.png"}]});
+        let read = parse(&file.to_string(), |path| Ok(if path == "three.png" { PNG.to_vec() } else { vec![] }));
+        let read = read.expect("badge classes");
+        assert_eq!((read[0].key.slug.as_str(), read[0].image.as_slice()), ("three", PNG));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_by_entry_and_field() {
+        let file = json!({"badge_classes": [
+            {"slug": "a b", "issuing_component": 7, "display_name": "", "description": "d", "criteria": "c",
+             "course_id": "nonsense", "image": "data:image/png;base64,%"},
+            "three",
+            {"slug": "x", "display_name": "X", "description": "d", "criteria": "c", "image": "gone.png"},
+        ]});
+        let found = problems(&file);
+        for (index, start) in [
+            "badge_classes[0].slug: ",
+            "badge_classes[0].issuing_component: expected a text",
+            "badge_classes[0].display_name: needed",
+            "badge_classes[0].image: not base64",
+            "badge_classes[0].course_id: ",
+            "badge_classes[1]: expected an object",
+            "badge_classes[2].image: gone.png: not found",
+        ]
+        .into_iter()
+        .enumerate()
         {
-            self.problem("course_id", error);
+            assert!(found[index].starts_with(start), "{start}: {found:#?}");
         }
-        class
+        assert_eq!(found.len(), 7, "{found:#?}");
+        assert_eq!(problems(&json!([])), ["badge_classes: expected a list of badge classes"]);
     }
 
-    fn image(&mut self, read_image: &impl Fn(&str) -> Result<Vec<u8>, String>) -> Option<Vec<u8>> {
-        let text = self.required("image", |_| Ok(()), str::to_owned);
-        let bytes = match text.strip_prefix("data:") {
-            _ if text.is_empty() => return None,
-            None => read_image(&text),
-            Some(_) => match text.strip_prefix(DATA_URI) {
-                Some(encoded) => STANDARD.decode(encoded.trim()).map_err(|_| "not base64 after the comma".to_owned()),
-                None => Err(format!("expected {DATA_URI}… or the path of a PNG file")),
-            },
-        };
-        match bytes.and_then(|bytes| image::check(&bytes).map(|_| bytes).map_err(|error| error.to_string())) {
-            Ok(bytes) => Some(bytes),
-            Err(problem) => {
-                self.problem("image", problem);
-                None
-            }
-        }
-    }
-
-    fn required(&mut self, name: &str, check: fn(&str) -> Result<(), InvalidText>, form: fn(&str) -> String) -> String {
-        let before = self.problems.len();
-        let text = self.optional(name, check, form);
-        if text.is_empty() && self.problems.len() == before {
-            self.problem(name, "needed");
-        }
-        text
-    }
-
-    fn optional(&mut self, name: &str, check: fn(&str) -> Result<(), InvalidText>, form: fn(&str) -> String) -> String {
-        let text = match self.value.get(name) {
-            None | Some(Value::Null) => return String::new(),
-            Some(Value::String(text)) => form(text.trim()),
-            Some(_) => {
-                self.problem(name, "expected a text");
-                return String::new();
-            }
-        };
-        if let Err(problem) = check(&text)
-            && !text.is_empty()
-        {
-            self.problem(name, problem);
-        }
-        text
-    }
-
-    fn problem(&mut self, name: &str, problem: impl std::fmt::Display) {
-        self.problems.push(format!("badge_classes[{}].{name}: {problem}", self.index));
+    #[test]
+    fn an_image_that_is_no_png_is_refused() {
+        let file = json!({"badge_classes": [{"slug": "x", "display_name": "X", "description": "d", "criteria": "c",
+            "image": "data:image/png;base64,R0lGODlhAQABAAAAACw="}]});
+        assert!(problems(&file)[0].starts_with("badge_classes[0].image: "));
     }
 }

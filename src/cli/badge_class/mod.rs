@@ -1,6 +1,7 @@
 //! `accolade badge-class`
 
 pub(super) mod bundle;
+mod fields;
 
 use std::{
     fs,
