@@ -2,6 +2,8 @@
 
 pub(super) mod bundle;
 mod fields;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs,

@@ -11,7 +11,7 @@ use crate::{
 /// The sample's events, a line each.
 pub(super) const EVENTS: &str = include_str!("../../../deploy/samples/events.jsonl");
 const BADGE_CLASSES: &str = include_str!("../../../deploy/samples/badge-classes.json");
-const CONFIGURATION: &str = include_str!("../../../deploy/samples/event-badges.json");
+pub(super) const CONFIGURATION: &str = include_str!("../../../deploy/samples/event-badges.json");
 
 macro_rules! images {
     ($($name:literal),+ $(,)?) => {

@@ -129,3 +129,46 @@ impl Facts {
         earned
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::{demo::samples, event_badges::ConfigurationFile},
+        domain::badge_class::{BadgeClassId, BadgeClassKey},
+    };
+
+    fn sample() -> Story {
+        let configuration = ConfigurationFile::parse(samples::CONFIGURATION).expect("the sample");
+        let lookup = |slug: &str| {
+            let key = BadgeClassKey {
+                slug: slug.to_owned(),
+                issuing_component: "openedx__course".to_owned(),
+                course_id: String::new(),
+            };
+            Some((BadgeClassId(1), key))
+        };
+        let rules = configuration.texts.check(1, lookup).expect("rules");
+        let settings = crate::config::Settings::load(None, &HashMap::new()).expect("defaults");
+        Story::read(samples::EVENTS, &settings.topics, &rules, Utc::now()).expect("the sample")
+    }
+
+    #[test]
+    fn the_sample_brings_badges_of_every_kind() {
+        let story = sample();
+        assert_eq!((story.records.len(), story.expected.len()), (41, 31));
+        let has = |username: &str, badge: &str| {
+            story.expected.contains(&Earned { username: username.to_owned(), badge: badge.to_owned() })
+        };
+        assert!(has("ada", "enrolled_five") && has("ada", "prereq_cs") && has("ada", "completed_three"));
+        assert!(has("linus", "course-v1:edX+CS101+2026") && !has("linus", "enrolled_three"));
+    }
+
+    #[test]
+    fn the_last_event_happens_now() {
+        let now = DateTime::UNIX_EPOCH;
+        let lines = "{\"time\": \"2026-09-01T09:00:00Z\"}\n{\"time\": \"2026-09-01T10:00:00Z\"}";
+        let moved = moved(lines, now).expect("events");
+        assert_eq!(moved, [r#"{"time":"1969-12-31T23:00:00Z"}"#, r#"{"time":"1970-01-01T00:00:00Z"}"#]);
+    }
+}

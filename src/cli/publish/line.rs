@@ -25,10 +25,11 @@ pub(in crate::cli) fn record(number: usize, line: &[u8], topics: &Topics) -> Res
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn topics() -> Topics {
+    /// Topics with a prefix.
+    pub(in crate::cli::publish) fn topics() -> Topics {
         let list = |name: &str| vec![format!("lms-{name}"), format!("lms-{name}.old")];
         Topics {
             enrollment: list("enrollment.created"),

@@ -84,6 +84,32 @@ fn ranges(lines: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        cli::publish::line::tests::topics,
+        kafka::{EmbeddedBroker, ProducerOptions, Settings},
+    };
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn right_lines_are_acknowledged_and_wrong_ones_named() {
+        let topics = topics();
+        let names = [&topics.enrollment, &topics.certificate].into_iter().flatten();
+        let names: Vec<_> = names.map(|topic| (topic.clone(), 2)).collect();
+        let broker = EmbeddedBroker::start(&names).expect("a broker");
+        let producer = Producer::new(&Settings::new(broker.bootstrap_servers()), ProducerOptions::default());
+        let producer = producer.expect("a producer");
+        let event = r#"{"type": "enrollment.created", "data": {"user": {"id": 42}}}"#;
+        let lines = format!("{event}\n\n{{\n{event}");
+
+        let mut sending = Sending::default();
+        sending.stream(lines.as_bytes(), &topics, &producer).await.expect("read");
+        let error = sending.finish().await.expect_err("a line is wrong").to_string();
+        assert!(error.starts_with("line 3: ") && error.lines().count() == 1, "{error}");
+
+        let mut sending = Sending::default();
+        sending.stream(event.as_bytes(), &topics, &producer).await.expect("read");
+        sending.settle_first().await;
+        assert_eq!((sending.events, sending.acknowledged), (1, 1));
+    }
 
     #[test]
     fn lines_are_told_as_ranges() {
