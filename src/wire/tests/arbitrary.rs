@@ -8,14 +8,18 @@ use crate::wire::{EventType, decode::decode};
 /// Changes single bytes of a valid event.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let edits = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
-    (prop::sample::select(EventType::ALL.map(EventType::as_str).to_vec()), edits).prop_map(|(event_type, edits)| {
-        let mut bytes = structured(event_type, &data()).value.expect("a value");
-        for (place, byte) in edits {
-            let place = place.index(bytes.len());
-            bytes[place] = byte;
-        }
-        bytes
-    })
+    (
+        prop::sample::select(EventType::ALL.map(EventType::as_str).to_vec()),
+        edits,
+    )
+        .prop_map(|(event_type, edits)| {
+            let mut bytes = structured(event_type, &data()).value.expect("a value");
+            for (place, byte) in edits {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            bytes
+        })
 }
 
 proptest! {
