@@ -16,10 +16,10 @@ use self::{
     screen::Screen,
     story::{Earned, Story},
 };
-use super::{CliError, output::print};
+use super::CliError;
 use crate::{
     app::{App, roles::Roles, signals},
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     config::Topics,
     kafka::{self, Producer, ProducerOptions},
     telemetry::init_logs,
@@ -56,11 +56,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     let settings = place.settings()?;
     init_logs(settings.log_format, &settings.log_filter)?;
     let topics = settings.topics.clone();
-    let url = settings.database_url.clone();
     let app = App::start(settings, Roles::ALL, Arc::new(SystemClock)).await;
     let app = app.map_err(|error| CliError::chain(&error))?;
-    let rules = app.store().run(samples::store).await.map_err(|error| CliError::database(&url, &error))?;
-    let story = Story::read(samples::EVENTS, &topics, &rules)?;
+    let rules = samples::store(app.store())?;
+    let story = Story::read(samples::EVENTS, &topics, &rules, SystemClock.now())?;
     let screen = Screen::of_stdout(app.public_url());
     screen.title(story.records.len(), app.bootstrap_servers())?;
 
