@@ -40,7 +40,9 @@ pub(super) async fn reach(settings: &Settings) -> Result<Result<String, BackendE
                 course_about_url_template: settings.course_about_url_template.clone(),
                 settle_time: badgr::Settings::SETTLE_TIME,
             };
-            Badgr::new(badgr, Arc::new(MemoryTokenCache::new(clock.clone())), clock, metrics)?.reach().await
+            Badgr::new(badgr, Arc::new(MemoryTokenCache::new(clock.clone())), clock, metrics)?
+                .reach()
+                .await
         }
         Backend::Http { url, token } => {
             let http = http::Settings {

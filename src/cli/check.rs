@@ -43,7 +43,11 @@ impl Checked {
     fn new(name: &'static str, outcome: Result<String, String>) -> Self {
         let ok = outcome.is_ok();
         let detail = outcome.unwrap_or_else(|problem| problem);
-        Self { name, ok, detail: one_line(&detail) }
+        Self {
+            name,
+            ok,
+            detail: one_line(&detail),
+        }
     }
 
     fn row(&self) -> Vec<String> {
@@ -59,8 +63,11 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
     }
     let is_new = context::is_new_file(&settings);
     let store = context::store(&settings);
-    let (database, kafka, backend) =
-        tokio::join!(database(&settings, &store, is_new), kafka(&settings), backend::reach(&settings));
+    let (database, kafka, backend) = tokio::join!(
+        database(&settings, &store, is_new),
+        kafka(&settings),
+        backend::reach(&settings)
+    );
     let checks = [
         Checked::new("database", database),
         Checked::new("kafka", kafka),
@@ -71,7 +78,11 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
     } else {
         print(&table(&checks.iter().map(Checked::row).collect::<Vec<_>>()))?;
     }
-    let failed: Vec<String> = checks.iter().filter(|check| !check.ok).map(|check| check.name.to_owned()).collect();
+    let failed: Vec<String> = checks
+        .iter()
+        .filter(|check| !check.ok)
+        .map(|check| check.name.to_owned())
+        .collect();
     if failed.is_empty() {
         return Ok(());
     }
@@ -81,9 +92,13 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
 async fn database(settings: &Settings, store: &Arc<Store>, is_new: bool) -> Result<String, String> {
     let url = &settings.database_url;
     if is_new {
-        return Ok(format!("{url}: a new file; `accolade migrate` or `accolade serve` makes it"));
+        return Ok(format!(
+            "{url}: a new file; `accolade migrate` or `accolade serve` makes it"
+        ));
     }
-    let pending = store.run(|store| store.ping().and_then(|()| store.pending_migrations())).await;
+    let pending = store
+        .run(|store| store.ping().and_then(|()| store.pending_migrations()))
+        .await;
     let pending = pending.map_err(|error| format!("{url}: {}", database_advice(&error)))?;
     if pending.is_empty() {
         return Ok(url.to_string());
@@ -92,15 +107,22 @@ async fn database(settings: &Settings, store: &Arc<Store>, is_new: bool) -> Resu
         true => "`accolade serve` or `accolade migrate` runs them",
         false => "run `accolade migrate`",
     };
-    Ok(format!("{url}: pending migrations: {}; {runs_them}", pending.join(", ")))
+    Ok(format!(
+        "{url}: pending migrations: {}; {runs_them}",
+        pending.join(", ")
+    ))
 }
 
 async fn kafka(settings: &Settings) -> Result<String, String> {
     let extra = settings.kafka_properties.iter();
-    let properties = extra.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+    let properties = extra
+        .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+        .collect();
     kafka::check_properties(&properties).map_err(|error| kafka_advice(&error))?;
     let Some(servers) = &settings.kafka_bootstrap_servers else {
-        return Ok("no KAFKA_BOOTSTRAP_SERVERS: `accolade serve` starts an embedded broker; it keeps nothing".to_owned());
+        return Ok(
+            "no KAFKA_BOOTSTRAP_SERVERS: `accolade serve` starts an embedded broker; it keeps nothing".to_owned(),
+        );
     };
     let cluster = admin::reach(&context::kafka(settings, servers), REACH).await;
     let cluster = cluster.map_err(|error| kafka_advice(&error))?;
@@ -110,8 +132,12 @@ async fn kafka(settings: &Settings) -> Result<String, String> {
     let missing = missing.join(", ");
     match (missing.is_empty(), topics.create) {
         (true, _) => Ok(cluster.brokers.join(", ")),
-        (false, true) => Ok(format!("{servers}: missing topics: {missing}; `accolade serve` creates them")),
-        (false, false) => Err(format!("{servers}: missing topics: {missing}; create them, or set CREATE_TOPICS=true")),
+        (false, true) => Ok(format!(
+            "{servers}: missing topics: {missing}; `accolade serve` creates them"
+        )),
+        (false, false) => Err(format!(
+            "{servers}: missing topics: {missing}; create them, or set CREATE_TOPICS=true"
+        )),
     }
 }
 

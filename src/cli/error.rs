@@ -127,7 +127,10 @@ mod tests {
         };
         let error = CliError::database(&url, &down).to_string();
         assert_eq!(error.lines().count(), 1, "{error}");
-        assert!(error.starts_with("postgres://db:5432/badges: connection refused"), "{error}");
+        assert!(
+            error.starts_with("postgres://db:5432/badges: connection refused"),
+            "{error}"
+        );
         assert!(error.contains("DATABASE_URL") && !error.contains("s3cret"), "{error}");
     }
 }

@@ -28,7 +28,9 @@ pub(super) async fn run(settings: Settings, _: Arguments) -> Result<(), CliError
     let failed = |error: &reqwest::Error| {
         let source = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
         let cause = source.last().map(ToString::to_string).unwrap_or_default();
-        CliError::failed(format!("{url}: {cause}; does the service run, and is HTTP_LISTEN the same?"))
+        CliError::failed(format!(
+            "{url}: {cause}; does the service run, and is HTTP_LISTEN the same?"
+        ))
     };
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build();
     let answer = client.map_err(|error| failed(&error))?.get(&url).send().await;

@@ -25,5 +25,10 @@ pub(super) fn run(settings: &Settings, _: &Arguments) -> Result<(), CliError> {
     if ran.is_empty() {
         return print("nothing to do");
     }
-    print(&ran.iter().map(|name| format!("ran {name}")).collect::<Vec<_>>().join("\n"))
+    print(
+        &ran.iter()
+            .map(|name| format!("ran {name}"))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    )
 }

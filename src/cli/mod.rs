@@ -63,19 +63,19 @@ impl Cli {
     /// # Errors
     /// What is to be said and the exit code, by [`CliError::report`].
     pub fn run(self) -> Result<(), CliError> {
-        if let Command::Demo(arguments) = self.command {
-            return wait_for(demo::run(arguments));
-        }
-        let settings = context::settings(self.config.as_ref())?;
+        let settings = || context::settings(self.config.as_ref());
         match self.command {
-            Command::Serve(arguments) => wait_for(serve::run(settings, arguments)),
+            Command::Serve(arguments) => wait_for(serve::run(settings()?, arguments)),
+            Command::Demo(_) if self.config.is_some() => {
+                Err(CliError::usage("--config: the demo has settings of its own; leave it out"))
+            }
             Command::Demo(arguments) => wait_for(demo::run(arguments)),
-            Command::Migrate(arguments) => migrate::run(&settings, &arguments),
-            Command::Check(arguments) => wait_for(check::run(settings, arguments)),
-            Command::BadgeClass(command) => badge_class::run(&settings, command),
-            Command::EventBadges(command) => event_badges::run(&settings, command),
-            Command::Publish(arguments) => wait_for(publish::run(settings, arguments)),
-            Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings, arguments)),
+            Command::Migrate(arguments) => migrate::run(&settings()?, &arguments),
+            Command::Check(arguments) => wait_for(check::run(settings()?, arguments)),
+            Command::BadgeClass(command) => badge_class::run(&settings()?, command),
+            Command::EventBadges(command) => event_badges::run(&settings()?, command),
+            Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
+            Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings()?, arguments)),
         }
     }
 }
@@ -107,7 +107,12 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        for line in ["accolade", "accolade serve --roles admin", "accolade badge-class import", "accolade backfill"] {
+        for line in [
+            "accolade",
+            "accolade serve --roles admin",
+            "accolade badge-class import",
+            "accolade backfill",
+        ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
         }

@@ -31,6 +31,9 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), CliError> {
     init_logs(settings.log_format, &settings.log_filter)?;
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
     let is_embedded = settings.kafka_bootstrap_servers.is_none();
     let roles = arguments.roles.unwrap_or(Roles::ALL);
     let app = App::start(settings, roles, Arc::new(SystemClock))
@@ -42,5 +45,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
             app.bootstrap_servers()
         ))?;
     }
-    app.run(signals::termination()).await.map_err(|error| CliError::chain(&error))
+    app.run(signals::termination())
+        .await
+        .map_err(|error| CliError::chain(&error))
 }

@@ -65,8 +65,16 @@ pub(in crate::cli) fn parse(
     let mut problems = Vec::new();
     let mut classes = Vec::new();
     for (index, value) in entries.iter().enumerate() {
-        let mut fields = Fields { index, value, problems: &mut problems };
+        let mut fields = Fields {
+            index,
+            value,
+            problems: &mut problems,
+        };
         classes.push(fields.badge_class(&read_image));
     }
-    if problems.is_empty() { Ok(classes) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(classes)
+    } else {
+        Err(problems)
+    }
 }

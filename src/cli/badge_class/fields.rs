@@ -21,9 +21,14 @@ pub(super) struct Fields<'a> {
 impl Fields<'_> {
     pub(super) fn badge_class(&mut self, read_image: &impl Fn(&str) -> Result<Vec<u8>, String>) -> NewBadgeClass {
         if !self.value.is_object() {
-            self.problems.push(format!("badge_classes[{}]: expected an object", self.index));
+            self.problems
+                .push(format!("badge_classes[{}]: expected an object", self.index));
             return NewBadgeClass {
-                key: BadgeClassKey { slug: String::new(), issuing_component: String::new(), course_id: String::new() },
+                key: BadgeClassKey {
+                    slug: String::new(),
+                    issuing_component: String::new(),
+                    course_id: String::new(),
+                },
                 mode: String::new(),
                 display_name: String::new(),
                 description: String::new(),
@@ -57,7 +62,9 @@ impl Fields<'_> {
             _ if text.is_empty() => return None,
             None => read_image(&text),
             Some(_) => match text.strip_prefix(DATA_URI) {
-                Some(encoded) => STANDARD.decode(encoded.trim()).map_err(|_| "not base64 after the comma".to_owned()),
+                Some(encoded) => STANDARD
+                    .decode(encoded.trim())
+                    .map_err(|_| "not base64 after the comma".to_owned()),
                 None => Err(format!("expected {DATA_URI}… or the path of a PNG file")),
             },
         };
@@ -97,6 +104,7 @@ impl Fields<'_> {
     }
 
     fn problem(&mut self, name: &str, problem: impl std::fmt::Display) {
-        self.problems.push(format!("badge_classes[{}].{name}: {problem}", self.index));
+        self.problems
+            .push(format!("badge_classes[{}].{name}: {problem}", self.index));
     }
 }

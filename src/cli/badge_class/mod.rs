@@ -75,10 +75,18 @@ fn list(settings: &Settings, as_json: bool) -> Result<(), CliError> {
     if classes.is_empty() {
         return print("no badge classes; create some with `accolade badge-class import FILE`");
     }
-    let titles = ["SLUG", "ISSUING COMPONENT", "COURSE", "MODE", "NAME"].map(str::to_owned).to_vec();
+    let titles = ["SLUG", "ISSUING COMPONENT", "COURSE", "MODE", "NAME"]
+        .map(str::to_owned)
+        .to_vec();
     let row = |class: BadgeClass| {
         let key = class.key;
-        vec![key.slug, key.issuing_component, key.course_id, class.mode, class.display_name]
+        vec![
+            key.slug,
+            key.issuing_component,
+            key.course_id,
+            class.mode,
+            class.display_name,
+        ]
     };
     let rows: Vec<_> = [titles].into_iter().chain(classes.into_iter().map(row)).collect();
     print(&table(&rows))
@@ -100,7 +108,11 @@ fn export(settings: &Settings, file: &Path) -> Result<(), CliError> {
         return print(&text);
     }
     fs::write(file, text + "\n").map_err(|error| CliError::failed(format!("{}: {error}", file.display())))?;
-    print(&format!("{} badge classes written to {}", bundle.badge_classes.len(), file.display()))
+    print(&format!(
+        "{} badge classes written to {}",
+        bundle.badge_classes.len(),
+        file.display()
+    ))
 }
 
 fn bundle_of(store: &Store) -> Result<Bundle, StoreError> {
@@ -121,7 +133,10 @@ fn import(settings: &Settings, file: &Path) -> Result<(), CliError> {
         .map_err(|problems| CliError::Failed(problems.iter().map(|problem| format!("{name}: {problem}")).collect()))?;
     let store = context::migrated_store(settings)?;
     let stored = store.transaction("import_badge_classes", |tx| {
-        classes.iter().map(|class| badge_classes::get_or_create(tx, class)).collect::<Result<Vec<_>, _>>()
+        classes
+            .iter()
+            .map(|class| badge_classes::get_or_create(tx, class))
+            .collect::<Result<Vec<_>, _>>()
     });
     let stored = stored.map_err(|error| CliError::database(&settings.database_url, &error))?;
     let line = |(class, created): &(BadgeClass, bool)| {

@@ -26,11 +26,16 @@ fn what_is_exported_is_imported() {
         backend_image_url: None,
         public_id: "9f3c".to_owned(),
     };
-    let bundle = Bundle { badge_classes: vec![Entry::new(class.clone(), PNG)] };
+    let bundle = Bundle {
+        badge_classes: vec![Entry::new(class.clone(), PNG)],
+    };
     let text = serde_json::to_string(&bundle).expect("JSON");
     let read = parse(&text, |path| Err(path.to_owned())).expect("badge classes");
     assert_eq!((&read[0].key, read[0].mode.as_str()), (&class.key, "honor"));
-    assert_eq!((read[0].display_name.as_str(), read[0].criteria.as_str()), ("Three", "Enroll"));
+    assert_eq!(
+        (read[0].display_name.as_str(), read[0].criteria.as_str()),
+        ("Three", "Enroll")
+    );
     assert_eq!(read[0].image, PNG);
 }
 
@@ -38,7 +43,9 @@ fn what_is_exported_is_imported() {
 fn a_slug_is_lower_cased_and_an_image_may_be_a_path() {
     let file = json!({"badge_classes": [{"slug": "Three", "display_name": "Three", "description": "d",
         "criteria": "c", "image": "three.png"}]});
-    let read = parse(&file.to_string(), |path| Ok(if path == "three.png" { PNG.to_vec() } else { vec![] }));
+    let read = parse(&file.to_string(), |path| {
+        Ok(if path == "three.png" { PNG.to_vec() } else { vec![] })
+    });
     let read = read.expect("badge classes");
     assert_eq!((read[0].key.slug.as_str(), read[0].image.as_slice()), ("three", PNG));
 }
@@ -67,7 +74,10 @@ fn all_that_is_wrong_is_told_by_entry_and_field() {
         assert!(found[index].starts_with(start), "{start}: {found:#?}");
     }
     assert_eq!(found.len(), 7, "{found:#?}");
-    assert_eq!(problems(&json!([])), ["badge_classes: expected a list of badge classes"]);
+    assert_eq!(
+        problems(&json!([])),
+        ["badge_classes: expected a list of badge classes"]
+    );
 }
 
 #[test]

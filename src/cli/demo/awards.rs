@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::sync::mpsc::{Sender, Receiver, channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::story::Earned;
 use crate::{
@@ -44,9 +44,14 @@ impl Awards {
         settings.extra = EmbeddedBroker::consumer_properties();
         let consumer = Consumer::new(&settings, &[topic.to_owned()], FromTheBeginning)?;
         let (awards, coming) = channel(1_000);
-        let reader = thread::Builder::new().name("awards".to_owned()).spawn(move || read(consumer, &awards));
+        let reader = thread::Builder::new()
+            .name("awards".to_owned())
+            .spawn(move || read(consumer, &awards));
         let reader = reader.map_err(KafkaError::Thread)?;
-        Ok(Self { coming, reader: Some(reader) })
+        Ok(Self {
+            coming,
+            reader: Some(reader),
+        })
     }
 
     /// The next award.
@@ -98,7 +103,10 @@ fn award(value: &[u8]) -> Result<Award, CliError> {
         let course = text("/badge_class/course_id").filter(|course| !course.is_empty());
         let url = text("/assertion/assertion_url")?;
         Some(Award {
-            earned: Earned { username: text("/user/username")?, badge: course.or_else(|| text("/badge_class/slug"))? },
+            earned: Earned {
+                username: text("/user/username")?,
+                badge: course.or_else(|| text("/badge_class/slug"))?,
+            },
             name: text("/badge_class/display_name")?,
             page: url.rsplit('/').next()?.to_owned(),
         })

@@ -1,34 +1,24 @@
 //! `accolade demo`
 
 mod awards;
+mod facts;
 mod place;
 mod samples;
 mod screen;
 mod story;
+mod telling;
 
-use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use self::{
-    awards::{Award, Awards},
-    place::Place,
-    screen::Screen,
-    story::{Earned, Story},
-};
+use self::{place::Place, screen::Screen, story::Story, telling::Telling};
 use super::CliError;
 use crate::{
     app::{App, roles::Roles, signals},
     clock::{Clock, SystemClock},
-    config::Topics,
-    kafka::{self, Producer, ProducerOptions},
     telemetry::init_logs,
 };
-
-/// The sample's awards are there within seconds, or something is wrong.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// Between two events when a person watches.
-const PACE: Duration = Duration::from_millis(100);
 
 /// See the whole story, with nothing else installed
 ///
@@ -63,7 +53,13 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     let screen = Screen::of_stdout(app.public_url());
     screen.title(story.records.len(), app.bootstrap_servers())?;
 
-    let telling = Telling { story, topics, screen, servers: app.bootstrap_servers().to_owned(), once: arguments.once };
+    let telling = Telling {
+        story,
+        screen,
+        servers: app.bootstrap_servers().to_owned(),
+        awarded: topics.badge_awarded,
+        once: arguments.once,
+    };
     let (told, outcome) = tokio::sync::oneshot::channel();
     let ending = async move {
         tokio::select! {
@@ -76,67 +72,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     };
     app.run(ending).await.map_err(|error| CliError::chain(&error))?;
     place.farewell()?;
-    // After a signal there is no outcome: nobody waited for the end.
-    outcome.await.unwrap_or(Ok(()))
-}
-
-/// The story on its way to its end.
-struct Telling {
-    story: Story,
-    topics: Topics,
-    screen: Screen,
-    servers: String,
-    once: bool,
-}
-
-impl Telling {
-    /// Publishes the events and prints the awards. Ends with the last expected award if `once`, else only when
-    /// something is wrong.
-    async fn tell(self) -> Result<(), CliError> {
-        let mut awards = Awards::watch(&self.servers, &self.topics.badge_awarded)?;
-        let mut missing = self.story.expected.clone();
-        let telling = async {
-            let (sent, seen) = tokio::join!(self.publish(), self.show(&mut awards, &mut missing));
-            sent.and(seen)
-        };
-        match tokio::time::timeout(DEADLINE, telling).await {
-            Ok(told) => told?,
-            Err(_) => return Err(too_late(&missing)),
-        }
-        self.screen.end(self.story.expected.len(), self.once)?;
-        while !self.once {
-            self.screen.award(&awards.next().await?)?;
-        }
-        Ok(())
-    }
-
-    async fn publish(&self) -> Result<(), CliError> {
-        let producer = Producer::new(&kafka::Settings::new(&self.servers), ProducerOptions::default())?;
-        for record in &self.story.records {
-            let sent = producer.send(record.clone()).await;
-            sent.map_err(|error| CliError::failed(format!("the embedded broker: {error}; try again")))?;
-            if self.screen.is_terminal {
-                tokio::time::sleep(PACE).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Prints awards until none is missing.
-    async fn show(&self, awards: &mut Awards, missing: &mut BTreeSet<Earned>) -> Result<(), CliError> {
-        while !missing.is_empty() {
-            let award: Award = awards.next().await?;
-            self.screen.award(&award)?;
-            missing.remove(&award.earned);
-        }
-        Ok(())
-    }
-}
-
-fn too_late(missing: &BTreeSet<Earned>) -> CliError {
-    let causes = missing.iter().map(|earned| {
-        let Earned { username, badge } = earned;
-        format!("{username}: {badge}: not awarded within {} s; see more with RUST_LOG=info", DEADLINE.as_secs())
-    });
-    CliError::Failed(causes.collect())
+    // After a signal there is no outcome.
+    outcome.await.unwrap_or(match arguments.once {
+        true => Err(CliError::failed("--once: ended by a signal before all awards were published; run it again")),
+        false => Ok(()),
+    })
 }

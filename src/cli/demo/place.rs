@@ -39,11 +39,17 @@ impl Place {
         let Some(directory) = keep else {
             let temporary = TempDir::with_prefix("accolade-demo-")
                 .map_err(|error| CliError::failed(format!("no temporary directory: {error}; see TMPDIR")))?;
-            return Ok(Self { directory: temporary.path().to_owned(), temporary: Some(temporary) });
+            return Ok(Self {
+                directory: temporary.path().to_owned(),
+                temporary: Some(temporary),
+            });
         };
         let failed = |error| CliError::failed(format!("{}: {error}", directory.display()));
         fs::create_dir_all(directory).map_err(failed)?;
-        let place = Self { directory: directory.canonicalize().map_err(failed)?, temporary: None };
+        let place = Self {
+            directory: directory.canonicalize().map_err(failed)?,
+            temporary: None,
+        };
         if place.database().exists() {
             return Err(CliError::usage(format!(
                 "--keep: {} is there already; name another directory, or look at it with `accolade --config {} serve`",
@@ -57,7 +63,10 @@ impl Place {
     /// The settings, which are kept beside the database.
     pub(super) fn settings(&self) -> Result<Settings, CliError> {
         let file = self.configuration();
-        let text = format!("DATABASE_URL = {:?}\n", format!("sqlite://{}", self.database().display()));
+        let text = format!(
+            "DATABASE_URL = {:?}\n",
+            format!("sqlite://{}", self.database().display())
+        );
         fs::write(&file, text).map_err(|error| CliError::failed(format!("{}: {error}", file.display())))?;
         let mut environment = environment();
         let log_filter = environment.remove("RUST_LOG").unwrap_or_else(|| "warn".to_owned());
@@ -72,7 +81,10 @@ impl Place {
     pub(super) fn farewell(&self) -> Result<(), CliError> {
         match self.temporary {
             Some(_) => Ok(()),
-            None => print(&format!("Kept: `accolade --config {} serve` shows it again.", self.configuration().display())),
+            None => print(&format!(
+                "Kept: `accolade --config {} serve` shows it again.",
+                self.configuration().display()
+            )),
         }
     }
 
@@ -87,7 +99,10 @@ impl Place {
 
 /// The usual port, or a free one where that is taken.
 fn listen(environment: &mut HashMap<String, String>) -> Result<(), CliError> {
-    if environment.get("HTTP_LISTEN").is_some_and(|address| !address.is_empty()) {
+    if environment
+        .get("HTTP_LISTEN")
+        .is_some_and(|address| !address.is_empty())
+    {
         return Ok(());
     }
     match TcpListener::bind((Ipv4Addr::LOCALHOST, 8080)) {

@@ -20,7 +20,10 @@ const BADGE_CLASSES: &str = include_str!("../../../deploy/samples/badge-classes.
 
 macro_rules! image {
     ($name:literal) => {
-        (concat!($name, ".png"), include_bytes!(concat!("../../../deploy/images/", $name, ".png")))
+        (
+            concat!($name, ".png"),
+            include_bytes!(concat!("../../../deploy/images/", $name, ".png")),
+        )
     };
 }
 
@@ -37,17 +40,24 @@ pub(super) fn store(store: &Store) -> Result<Rules, CliError> {
     let failed = |error: StoreError| CliError::failed(format!("the samples: {error}"));
     let classes = badge_classes().map_err(CliError::Failed)?;
     let created = store.transaction("store_samples", |tx| {
-        classes.iter().try_for_each(|class| badge_classes::get_or_create(tx, class).map(drop))
+        classes
+            .iter()
+            .try_for_each(|class| badge_classes::get_or_create(tx, class).map(drop))
     });
     created.map_err(failed)?;
     let configuration = ConfigurationFile::parse(CONFIGURATION).map_err(CliError::Failed)?;
-    event_badges::save(store, &configuration).map_err(failed)?.map_err(CliError::Failed)
+    event_badges::save(store, &configuration)
+        .map_err(failed)?
+        .map_err(CliError::Failed)
 }
 
 fn badge_classes() -> Result<Vec<NewBadgeClass>, Vec<String>> {
     bundle::parse(BADGE_CLASSES, |path| {
         let named = |(name, _): &&(&str, &[u8])| Path::new(path).ends_with(name);
-        let image = IMAGES.iter().find(named).ok_or_else(|| format!("{path}: not compiled in"))?;
+        let image = IMAGES
+            .iter()
+            .find(named)
+            .ok_or_else(|| format!("{path}: not compiled in"))?;
         Ok(image.1.to_vec())
     })
 }

@@ -19,12 +19,19 @@ impl Screen {
         let is_terminal = stdout().is_terminal();
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { is_terminal, coloured: is_terminal && !dumb && !set("NO_COLOR"), url: url.to_owned() }
+        Self {
+            is_terminal,
+            coloured: is_terminal && !dumb && !set("NO_COLOR"),
+            url: url.to_owned(),
+        }
     }
 
     /// What is about to happen.
     pub(super) fn title(&self, events: usize, servers: &str) -> Result<(), CliError> {
-        print(&format!("Accolade at {}/, Kafka at {servers}; publishing {events} events:", self.url))
+        print(&format!(
+            "Accolade at {}/, Kafka at {servers}; publishing {events} events:",
+            self.url
+        ))
     }
 
     /// One award.
@@ -60,12 +67,25 @@ mod tests {
     #[test]
     fn a_pipe_gets_no_colours() {
         let award = Award {
-            earned: Earned { username: "ada".to_owned(), badge: "three".to_owned() },
+            earned: Earned {
+                username: "ada".to_owned(),
+                badge: "three".to_owned(),
+            },
             name: "Three".to_owned(),
             page: "9f3c".to_owned(),
         };
-        let line = |coloured| Screen { is_terminal: coloured, coloured, url: "http://x".to_owned() }.line(&award);
-        assert_eq!(line(false).split_whitespace().collect::<Vec<_>>(), ["ada", "Three", "http://x/badges/9f3c"]);
+        let line = |coloured| {
+            Screen {
+                is_terminal: coloured,
+                coloured,
+                url: "http://x".to_owned(),
+            }
+            .line(&award)
+        };
+        assert_eq!(
+            line(false).split_whitespace().collect::<Vec<_>>(),
+            ["ada", "Three", "http://x/badges/9f3c"]
+        );
         assert!(line(true).contains("\x1b[1mada"));
     }
 }

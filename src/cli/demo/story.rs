@@ -1,22 +1,16 @@
 //! The sample's events, and the awards that they bring.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::facts::Facts;
 use crate::{
     cli::{CliError, publish::line},
     config::Topics,
-    domain::{
-        CourseKey, EventBody, LearnerId,
-        evaluate::{LearnerChange, Progress, Rules, evaluate},
-        event::Stamp,
-    },
-    wire::{
-        decode::{Decoded, TopicTypes, decode},
-        record::{OutgoingRecord, Record},
-    },
+    domain::evaluate::Rules,
+    wire::record::OutgoingRecord,
 };
 
 /// Who has which badge.
@@ -49,7 +43,10 @@ impl Story {
                 records.push(record);
             }
         }
-        Ok(Self { records, expected: facts.earned(rules) })
+        Ok(Self {
+            records,
+            expected: facts.earned(rules),
+        })
     }
 }
 
@@ -58,7 +55,9 @@ fn moved(lines: &str, now: DateTime<Utc>) -> Result<Vec<String>, CliError> {
     let wrong = |error: &dyn std::fmt::Display| CliError::failed(format!("the sample's events: {error}"));
     let events: Result<Vec<Value>, _> = lines.lines().map(serde_json::from_str).collect();
     let mut events = events.map_err(|error| wrong(&error))?;
-    let times = events.iter().map(|event| event["time"].as_str().unwrap_or_default().parse::<DateTime<Utc>>());
+    let times = events
+        .iter()
+        .map(|event| event["time"].as_str().unwrap_or_default().parse::<DateTime<Utc>>());
     let times = times.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?;
     let later = times.iter().max().map_or_else(Default::default, |last| now - last);
     for (event, time) in events.iter_mut().zip(times) {
@@ -67,71 +66,10 @@ fn moved(lines: &str, now: DateTime<Utc>) -> Result<Vec<String>, CliError> {
     Ok(events.iter().map(Value::to_string).collect())
 }
 
-/// The newest word on each learner and course.
-#[derive(Default)]
-struct Facts {
-    usernames: HashMap<LearnerId, String>,
-    enrolled: BTreeMap<(LearnerId, CourseKey), (Stamp, bool)>,
-    passed: BTreeMap<(LearnerId, CourseKey), (Stamp, bool)>,
-}
-
-impl Facts {
-    fn take(&mut self, record: &OutgoingRecord, now: DateTime<Utc>) -> Result<(), CliError> {
-        let record = Record {
-            topic: record.topic.as_str().into(),
-            partition: 0,
-            offset: 0,
-            timestamp: Some(now),
-            key: record.key.clone(),
-            value: record.value.clone(),
-            headers: record.headers.clone(),
-        };
-        let event = match decode(&record, &TopicTypes::default()) {
-            Ok(Decoded::Event(event)) => event,
-            Ok(_) => return Ok(()),
-            Err(error) => return Err(CliError::failed(format!("the sample's events: {error}"))),
-        };
-        let (learner, course, facts, holds) = match event.body {
-            EventBody::Enrollment { learner, course, is_active, .. } => (learner, course, &mut self.enrolled, is_active),
-            EventBody::Certificate { learner, course, passed, .. } => (learner, course, &mut self.passed, passed),
-            _ => return Ok(()),
-        };
-        self.usernames.insert(learner.id, learner.username);
-        let fact = (event.stamp, holds);
-        let known = facts.entry((learner.id, course.key)).or_insert_with(|| fact.clone());
-        if fact.0 > known.0 {
-            *known = fact;
-        }
-        Ok(())
-    }
-
-    fn earned(&self, rules: &Rules) -> BTreeSet<Earned> {
-        let mut earned = BTreeSet::new();
-        for (id, username) in &self.usernames {
-            let courses = |facts: &BTreeMap<(LearnerId, CourseKey), (Stamp, bool)>| -> Vec<CourseKey> {
-                let held = facts.iter().filter(|((learner, _), (_, holds))| learner == id && *holds);
-                held.map(|((_, course), _)| course.clone()).collect()
-            };
-            let passed = courses(&self.passed);
-            let count = |courses: &[CourseKey]| i32::try_from(courses.len()).unwrap_or(i32::MAX);
-            let decisions = evaluate(rules, &LearnerChange {
-                learner: *id,
-                before: Progress::default(),
-                after: Progress { enrolled: count(&courses(&self.enrolled)), completed: count(&passed) },
-                newly_passed: &passed,
-                passed: &passed.iter().cloned().collect::<HashSet<_>>(),
-                cause: None,
-            });
-            let badges = decisions.into_iter().map(|decision| decision.badge_class_key.slug);
-            let badges = badges.chain(passed.iter().map(ToString::to_string));
-            earned.extend(badges.map(|badge| Earned { username: username.clone(), badge }));
-        }
-        earned
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::{
         cli::{demo::samples, event_badges::ConfigurationFile},
@@ -158,7 +96,10 @@ mod tests {
         let story = sample();
         assert_eq!((story.records.len(), story.expected.len()), (41, 31));
         let has = |username: &str, badge: &str| {
-            story.expected.contains(&Earned { username: username.to_owned(), badge: badge.to_owned() })
+            story.expected.contains(&Earned {
+                username: username.to_owned(),
+                badge: badge.to_owned(),
+            })
         };
         assert!(has("ada", "enrolled_five") && has("ada", "prereq_cs") && has("ada", "completed_three"));
         assert!(has("linus", "course-v1:edX+CS101+2026") && !has("linus", "enrolled_three"));
@@ -169,6 +110,12 @@ mod tests {
         let now = DateTime::UNIX_EPOCH;
         let lines = "{\"time\": \"2026-09-01T09:00:00Z\"}\n{\"time\": \"2026-09-01T10:00:00Z\"}";
         let moved = moved(lines, now).expect("events");
-        assert_eq!(moved, [r#"{"time":"1969-12-31T23:00:00Z"}"#, r#"{"time":"1970-01-01T00:00:00Z"}"#]);
+        assert_eq!(
+            moved,
+            [
+                r#"{"time":"1969-12-31T23:00:00Z"}"#,
+                r#"{"time":"1970-01-01T00:00:00Z"}"#
+            ]
+        );
     }
 }

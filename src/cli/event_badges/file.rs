@@ -18,7 +18,9 @@ impl ConfigurationFile {
     pub(in crate::cli) fn parse(text: &str) -> Result<Self, Vec<String>> {
         let file: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            vec![format!("line {line} column {column}: expected a JSON object such as {{\"enabled\": true, …}}")]
+            vec![format!(
+                "line {line} column {column}: expected a JSON object such as {{\"enabled\": true, …}}"
+            )]
         })?;
         let mut read = Self::default();
         let mut problems = Vec::new();
@@ -34,8 +36,12 @@ impl ConfigurationFile {
                     }
                     continue;
                 }
+                // What `show --json` adds.
+                "id" | "activated_at" => continue,
                 _ => {
-                    problems.push(format!("{name}: no such field; expected enabled or one of the three texts"));
+                    problems.push(format!(
+                        "{name}: no such field; expected enabled or one of the three texts"
+                    ));
                     continue;
                 }
             };
@@ -54,10 +60,13 @@ mod tests {
 
     #[test]
     fn the_form_of_the_contract_is_read() {
-        let text = r#"{"enabled": true, "courses_enrolled": "3,a\n5,b", "course_groups": "g,edX/A/1"}"#;
+        let text = r#"{"enabled": true, "courses_enrolled": "3,a\n5,b", "course_groups": "g,edX/A/1", "id": 7}"#;
         let file = ConfigurationFile::parse(text).expect("a configuration");
         assert!(file.enabled && file.texts.courses_completed.is_empty());
-        assert_eq!((file.texts.courses_enrolled.as_str(), file.texts.course_groups.as_str()), ("3,a\n5,b", "g,edX/A/1"));
+        assert_eq!(
+            (file.texts.courses_enrolled.as_str(), file.texts.course_groups.as_str()),
+            ("3,a\n5,b", "g,edX/A/1")
+        );
         assert!(!ConfigurationFile::parse("{}").expect("an empty one").enabled);
     }
 
@@ -65,8 +74,15 @@ mod tests {
     fn every_wrong_field_is_named() {
         let text = r#"{"enabled": "yes", "courses_enroled": "3,a", "courses_completed": ["3,a"]}"#;
         let problems = ConfigurationFile::parse(text).expect_err("problems");
-        for name in ["enabled: ", "courses_enroled: no such field", "courses_completed: expected a text"] {
-            assert!(problems.iter().any(|problem| problem.starts_with(name)), "{name}: {problems:?}");
+        for name in [
+            "enabled: ",
+            "courses_enroled: no such field",
+            "courses_completed: expected a text",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(name)),
+                "{name}: {problems:?}"
+            );
         }
         assert_eq!(problems.len(), 3);
         let problems = ConfigurationFile::parse("[]").expect_err("problems");

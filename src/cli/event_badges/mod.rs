@@ -3,7 +3,6 @@
 mod file;
 
 use std::{
-    collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -19,11 +18,11 @@ use super::{
 };
 use crate::{
     config::Settings,
-    domain::{
-        badge_class::{BadgeClassId, BadgeClassKey, COURSE_EVENTS_COMPONENT},
-        evaluate::Rules,
+    domain::evaluate::Rules,
+    store::{
+        Store, StoreError,
+        event_badges::{self, NewConfiguration},
     },
-    store::{Store, StoreError, Tx, badge_classes, event_badges},
 };
 
 /// Show and set the configuration of the course event badges
@@ -67,7 +66,9 @@ fn show(settings: &Settings, as_json: bool) -> Result<(), CliError> {
             false => print("no active configuration; activate one with `accolade event-badges set FILE`"),
         };
     };
-    let activated = active.activated_at.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
+    let activated = active
+        .activated_at
+        .map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
     let texts = active.texts;
     if as_json {
         return print_json(&json!({
@@ -90,7 +91,12 @@ fn set(settings: &Settings, path: &Path) -> Result<(), CliError> {
     let name = path.display();
     let text = fs::read_to_string(path).map_err(|error| CliError::failed(format!("{name}: {error}")))?;
     let in_file = |problems: Vec<String>| {
-        CliError::Failed(problems.iter().map(|problem| format!("{name}: {problem}; nothing was saved")).collect())
+        CliError::Failed(
+            problems
+                .iter()
+                .map(|problem| format!("{name}: {problem}; nothing was saved"))
+                .collect(),
+        )
     };
     let file = ConfigurationFile::parse(&text).map_err(in_file)?;
     let store = context::migrated_store(settings)?;
@@ -99,31 +105,25 @@ fn set(settings: &Settings, path: &Path) -> Result<(), CliError> {
     let (id, badges) = (rules.configuration_id, rules.rules.len());
     match file.enabled {
         true => print(&format!("configuration {id} with {badges} badges added and activated")),
-        false => print(&format!("configuration {id} with {badges} badges added, not activated (\"enabled\" is not true)")),
+        false => print(&format!(
+            "configuration {id} with {badges} badges added, not activated (\"enabled\" is not true)"
+        )),
     }
 }
 
-/// Adds the configuration and, if it says so, activates it. The inner error has a line for each thing that is wrong
-/// with its texts; nothing is saved then.
+/// Adds the configuration and, if it says so, activates it: its rules. The inner error has a line for each thing that
+/// is wrong with its texts; nothing is saved then.
 pub(super) fn save(store: &Store, file: &ConfigurationFile) -> Result<Result<Rules, Vec<String>>, StoreError> {
-    store.transaction("set_event_badges", |tx| {
-        let known = badge_classes_of_events(tx)?;
-        let lookup = |slug: &str| known.get(slug).cloned();
-        match file.texts.check(0, lookup) {
-            Ok(mut rules) => {
-                rules.configuration_id = event_badges::add(tx, &file.texts, file.enabled, "command line")?;
-                Ok(Ok(rules))
-            }
-            Err(errors) => Ok(Err(errors.iter().map(ToString::to_string).collect())),
+    let new = NewConfiguration {
+        texts: file.texts.clone(),
+        enabled: file.enabled,
+        changed_by: "command line".to_owned(),
+    };
+    store.transaction("set_event_badges", |tx| match event_badges::check(tx, &new.texts)? {
+        Ok(rules) => {
+            let configuration_id = event_badges::insert(tx, &new)?;
+            Ok(Ok(Rules { configuration_id, ..rules }))
         }
+        Err(errors) => Ok(Err(errors.iter().map(ToString::to_string).collect())),
     })
-}
-
-/// The badge classes that a configuration may name, by their slugs.
-fn badge_classes_of_events(tx: &mut Tx<'_>) -> Result<HashMap<String, (BadgeClassId, BadgeClassKey)>, StoreError> {
-    let classes = badge_classes::list(tx)?.into_iter();
-    let of_events = classes.filter(|class| {
-        class.key.issuing_component == COURSE_EVENTS_COMPONENT && class.key.course_id.is_empty()
-    });
-    Ok(of_events.map(|class| (class.key.slug.clone(), (class.id, class.key))).collect())
 }

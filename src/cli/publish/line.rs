@@ -51,7 +51,9 @@ pub(super) mod tests {
             ("learner.updated", "lms-enrollment.created"),
         ] {
             let line = format!(r#"{{"type": "{kind}", "data": {{"user": {{"id": 42}}}}}}"#);
-            let record = record(1, line.as_bytes(), &topics()).expect(kind).expect("no blank line");
+            let record = record(1, line.as_bytes(), &topics())
+                .expect(kind)
+                .expect("no blank line");
             assert_eq!(record.topic, topic, "{kind}");
             assert_eq!(record.key.as_deref(), Some("42".as_bytes()), "{kind}");
             assert_eq!(record.value, Some(line.into_bytes()));
@@ -62,6 +64,10 @@ pub(super) mod tests {
     fn blank_lines_are_passed_over_and_wrong_ones_named() {
         assert_eq!(record(1, b" \r", &topics()), Ok(None));
         assert!(record(7, b"{", &topics()).expect_err("wrong").starts_with("line 7: "));
-        assert!(record(8, b"\xff", &topics()).expect_err("wrong").starts_with("line 8: "));
+        assert!(
+            record(8, b"\xff", &topics())
+                .expect_err("wrong")
+                .starts_with("line 8: ")
+        );
     }
 }

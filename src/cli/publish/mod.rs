@@ -63,14 +63,24 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
 async fn connect(settings: &Settings, servers: &str) -> Result<Producer, CliError> {
     let kafka = context::kafka(settings, servers);
     let cluster = admin::reach(&kafka, REACH).await?;
-    let Topics { enrollment, certificate, create, partitions, .. } = &settings.topics;
-    let topics = [enrollment, certificate].into_iter().filter_map(|topics| topics.first());
+    let Topics {
+        enrollment,
+        certificate,
+        create,
+        partitions,
+        ..
+    } = &settings.topics;
+    let topics = [enrollment, certificate]
+        .into_iter()
+        .filter_map(|topics| topics.first());
     let missing: Vec<String> = topics.filter(|topic| !cluster.has(topic)).cloned().collect();
     if !missing.is_empty() && *create {
         admin::ensure_topics(&kafka, &missing, *partitions).await?;
     } else if !missing.is_empty() {
         let missing = missing.join(", ");
-        return Err(CliError::failed(format!("no such topics: {missing}; create them, or set CREATE_TOPICS=true")));
+        return Err(CliError::failed(format!(
+            "no such topics: {missing}; create them, or set CREATE_TOPICS=true"
+        )));
     }
     Ok(Producer::new(&kafka, DELIVERY)?)
 }

@@ -28,7 +28,12 @@ pub(super) struct Sending {
 
 impl Sending {
     /// Sends the events of these lines, leaving out the wrong ones.
-    pub(super) async fn stream(&mut self, lines: impl BufRead, topics: &Topics, producer: &Producer) -> Result<(), CliError> {
+    pub(super) async fn stream(
+        &mut self,
+        lines: impl BufRead,
+        topics: &Topics,
+        producer: &Producer,
+    ) -> Result<(), CliError> {
         for (number, line) in (1..).zip(lines.split(b'\n')) {
             let line = line.map_err(|error| CliError::failed(format!("line {number}: {error}")))?;
             let record = match line::record(number, &line, topics) {
@@ -52,7 +57,9 @@ impl Sending {
     }
 
     async fn settle_first(&mut self) {
-        let Some((number, receipt)) = self.waiting.pop_front() else { return };
+        let Some((number, receipt)) = self.waiting.pop_front() else {
+            return;
+        };
         match receipt.delivered().await {
             Ok(_) => self.acknowledged += 1,
             Err(error) => self.lost.entry(error.to_string()).or_default().push(number),
@@ -65,9 +72,16 @@ impl Sending {
             self.settle_first().await;
         }
         print(&format!("{} of {} events acknowledged", self.acknowledged, self.events))?;
-        let lost = self.lost.iter().map(|(why, lines)| format!("{}: {why}; publish them again", ranges(lines)));
+        let lost = self
+            .lost
+            .iter()
+            .map(|(why, lines)| format!("{}: {why}; publish them again", ranges(lines)));
         let causes: Vec<String> = self.wrong.iter().cloned().chain(lost).collect();
-        if causes.is_empty() { Ok(()) } else { Err(CliError::Failed(causes)) }
+        if causes.is_empty() {
+            Ok(())
+        } else {
+            Err(CliError::Failed(causes))
+        }
     }
 }
 
@@ -101,12 +115,18 @@ mod tests {
         let lines = format!("{event}\n\n{{\n{event}");
 
         let mut sending = Sending::default();
-        sending.stream(lines.as_bytes(), &topics, &producer).await.expect("read");
+        sending
+            .stream(lines.as_bytes(), &topics, &producer)
+            .await
+            .expect("read");
         let error = sending.finish().await.expect_err("a line is wrong").to_string();
         assert!(error.starts_with("line 3: ") && error.lines().count() == 1, "{error}");
 
         let mut sending = Sending::default();
-        sending.stream(event.as_bytes(), &topics, &producer).await.expect("read");
+        sending
+            .stream(event.as_bytes(), &topics, &producer)
+            .await
+            .expect("read");
         sending.settle_first().await;
         assert_eq!((sending.events, sending.acknowledged), (1, 1));
     }
