@@ -15,6 +15,7 @@
 
 pub mod app;
 pub mod backend;
+pub mod backfill;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -66,9 +66,9 @@ impl Cli {
         let settings = || context::settings(self.config.as_ref());
         match self.command {
             Command::Serve(arguments) => wait_for(serve::run(settings()?, arguments)),
-            Command::Demo(_) if self.config.is_some() => {
-                Err(CliError::usage("--config: the demo has settings of its own; leave it out"))
-            }
+            Command::Demo(_) if self.config.is_some() => Err(CliError::usage(
+                "--config: the demo has settings of its own; leave it out",
+            )),
             Command::Demo(arguments) => wait_for(demo::run(arguments)),
             Command::Migrate(arguments) => migrate::run(&settings()?, &arguments),
             Command::Check(arguments) => wait_for(check::run(settings()?, arguments)),

@@ -6,6 +6,7 @@
 
 pub mod api_reads;
 pub mod awards;
+pub mod backfill;
 pub mod badge_classes;
 mod bulk;
 pub mod completion_images;

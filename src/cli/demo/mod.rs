@@ -74,7 +74,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     place.farewell()?;
     // After a signal there is no outcome.
     outcome.await.unwrap_or(match arguments.once {
-        true => Err(CliError::failed("--once: ended by a signal before all awards were published; run it again")),
+        true => Err(CliError::failed(
+            "--once: ended by a signal before all awards were published; run it again",
+        )),
         false => Ok(()),
     })
 }

@@ -37,9 +37,7 @@ impl Telling {
     pub(super) async fn tell(self) -> Result<(), CliError> {
         let mut awards = Awards::watch(&self.servers, &self.awarded)?;
         let mut missing = self.story.expected.clone();
-        let telling = async {
-            tokio::try_join!(self.publish(), self.show(&mut awards, &mut missing)).map(drop)
-        };
+        let telling = async { tokio::try_join!(self.publish(), self.show(&mut awards, &mut missing)).map(drop) };
         match tokio::time::timeout(DEADLINE, telling).await {
             Ok(told) => told?,
             Err(_) => return Err(too_late(&missing)),

@@ -122,7 +122,10 @@ pub(super) fn save(store: &Store, file: &ConfigurationFile) -> Result<Result<Rul
     store.transaction("set_event_badges", |tx| match event_badges::check(tx, &new.texts)? {
         Ok(rules) => {
             let configuration_id = event_badges::insert(tx, &new)?;
-            Ok(Ok(Rules { configuration_id, ..rules }))
+            Ok(Ok(Rules {
+                configuration_id,
+                ..rules
+            }))
         }
         Err(errors) => Ok(Err(errors.iter().map(ToString::to_string).collect())),
     })
