@@ -43,10 +43,12 @@ impl Telling {
             Err(_) => return Err(too_late(&missing)),
         }
         self.screen.end(self.story.expected.len(), self.once)?;
-        while !self.once {
+        if self.once {
+            return Ok(());
+        }
+        loop {
             self.screen.award(&awards.next().await?)?;
         }
-        Ok(())
     }
 
     async fn publish(&self) -> Result<(), CliError> {
