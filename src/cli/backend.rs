@@ -54,3 +54,15 @@ pub(super) async fn reach(settings: &Settings) -> Result<Result<String, BackendE
         }
     })
 }
+
+/// What went wrong with the badge backend and what to do about it.
+pub(super) fn advice(error: &BackendError) -> String {
+    let advice = match error {
+        BackendError::NotSent { .. } | BackendError::Unknown { .. } => {
+            "does it run, and is BADGR_BASE_URL (or BACKEND_URL) right?"
+        }
+        BackendError::Blocked { .. } => "are the account and the issuer in BADGR_… (or BACKEND_TOKEN) right?",
+        BackendError::AlreadyAwarded { .. } | BackendError::Refused { .. } => "see the log of the badge backend",
+    };
+    format!("{error}; {advice}")
+}

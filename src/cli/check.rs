@@ -11,7 +11,6 @@ use super::{
     output::{print, print_json, table},
 };
 use crate::{
-    backend::BackendError,
     config::Settings,
     kafka::{self, admin},
     store::Store,
@@ -71,7 +70,7 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
     let checks = [
         Checked::new("database", database),
         Checked::new("kafka", kafka),
-        Checked::new("backend", backend?.map_err(|error| backend_advice(&error))),
+        Checked::new("backend", backend?.map_err(|error| backend::advice(&error))),
     ];
     if arguments.json {
         print_json(&checks)?;
@@ -139,15 +138,4 @@ async fn kafka(settings: &Settings) -> Result<String, String> {
             "{servers}: missing topics: {missing}; create them, or set CREATE_TOPICS=true"
         )),
     }
-}
-
-fn backend_advice(error: &BackendError) -> String {
-    let advice = match error {
-        BackendError::NotSent { .. } | BackendError::Unknown { .. } => {
-            "does it run, and is BADGR_BASE_URL (or BACKEND_URL) right?"
-        }
-        BackendError::Blocked { .. } => "are the account and the issuer in BADGR_… (or BACKEND_TOKEN) right?",
-        BackendError::AlreadyAwarded { .. } | BackendError::Refused { .. } => "see the log of the badge backend",
-    };
-    format!("{error}; {advice}")
 }

@@ -7,7 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fields::Fields;
-use crate::domain::badge_class::{BadgeClass, NewBadgeClass};
+use crate::{
+    domain::badge_class::{BadgeClass, NewBadgeClass},
+    store::{Store, StoreError, badge_classes},
+};
 
 pub(super) const DATA_URI: &str = "data:image/png;base64,";
 
@@ -43,6 +46,18 @@ impl Entry {
             image: format!("{DATA_URI}{}", STANDARD.encode(image)),
         }
     }
+}
+
+/// Every badge class of the database.
+pub(super) fn all(store: &Store) -> Result<Bundle, StoreError> {
+    store.read("export_badge_classes", |tx| {
+        let mut badge_classes = Vec::new();
+        for class in badge_classes::list(tx)? {
+            let image = badge_classes::image(tx, class.id)?;
+            badge_classes.push(Entry::new(class, &image));
+        }
+        Ok(Bundle { badge_classes })
+    })
 }
 
 /// Reads an image beside the file.

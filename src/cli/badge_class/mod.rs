@@ -13,16 +13,11 @@ use std::{
 use clap::Subcommand;
 use serde_json::json;
 
-use self::bundle::{Bundle, Entry};
 use super::{
     CliError, context,
     output::{json, print, print_json, table},
 };
-use crate::{
-    config::Settings,
-    domain::badge_class::BadgeClass,
-    store::{Store, StoreError, badge_classes},
-};
+use crate::{config::Settings, domain::badge_class::BadgeClass, store::badge_classes};
 
 /// List, export and import badge classes with their images
 #[derive(Debug, Subcommand)]
@@ -102,7 +97,7 @@ fn in_json(class: &BadgeClass) -> serde_json::Value {
 
 fn export(settings: &Settings, file: &Path) -> Result<(), CliError> {
     let store = context::migrated_store(settings)?;
-    let bundle = bundle_of(&store).map_err(|error| CliError::database(&settings.database_url, &error))?;
+    let bundle = bundle::all(&store).map_err(|error| CliError::database(&settings.database_url, &error))?;
     let text = json(&bundle)?;
     if file == Path::new("-") {
         return print(&text);
@@ -113,17 +108,6 @@ fn export(settings: &Settings, file: &Path) -> Result<(), CliError> {
         bundle.badge_classes.len(),
         file.display()
     ))
-}
-
-fn bundle_of(store: &Store) -> Result<Bundle, StoreError> {
-    store.read("export_badge_classes", |tx| {
-        let mut entries = Vec::new();
-        for class in badge_classes::list(tx)? {
-            let image = badge_classes::image(tx, class.id)?;
-            entries.push(Entry::new(class, &image));
-        }
-        Ok(Bundle { badge_classes: entries })
-    })
 }
 
 fn import(settings: &Settings, file: &Path) -> Result<(), CliError> {
