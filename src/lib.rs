@@ -16,6 +16,7 @@
 pub mod app;
 pub mod backend;
 pub mod backfill;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
