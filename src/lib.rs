@@ -13,11 +13,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod backend;
 pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod ingest;
 pub mod kafka;
 pub mod retry;
 pub mod secret;

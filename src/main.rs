@@ -1,1 +1,3 @@
+//! The `accolade` command.
+
 fn main() {}

@@ -3,7 +3,15 @@
 //! A backend speaks to its server and says what came of it; it keeps nothing and retries nothing. The issue loop keeps
 //! the state, and decides by [`BackendError`] alone what to do next.
 
-use std::{future::Future, pin::Pin, time::Duration};
+pub mod badgr;
+pub mod builtin;
+mod exchange;
+pub mod http;
+mod redact;
+#[cfg(test)]
+mod testing;
+
+use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -27,6 +35,9 @@ pub trait BadgingBackend: Send + Sync + 'static {
 
     /// The longest that one call of [`BadgingBackend::award`] takes.
     fn timeout(&self) -> Duration;
+
+    /// Whether [`AwardRequest::image`] must be filled.
+    fn needs_image(&self) -> bool;
 
     /// How long after a request that may have been sent its effect can still appear. Until then "not found" is not
     /// believed.
@@ -52,6 +63,9 @@ pub trait BadgingBackend: Send + Sync + 'static {
     ///
     /// With a backend that takes idempotency keys this may simply be the request again.
     fn look_up<'a>(&'a self, request: &'a AwardRequest) -> BoxFuture<'a, Result<Option<Issued>, BackendError>>;
+
+    /// Revokes an assertion. One that is revoked already is no error.
+    fn revoke<'a>(&'a self, request: &'a RevokeRequest) -> BoxFuture<'a, Result<(), BackendError>>;
 
     /// Reaches the server and its credentials, for `check`: says in a line what was reached.
     fn reach(&self) -> BoxFuture<'_, Result<String, BackendError>>;
@@ -81,6 +95,8 @@ pub struct AwardRequest {
     pub recipient: String,
     /// What is awarded, with its id at this backend where it has badge classes of its own.
     pub badge_class: BadgeClass,
+    /// The badge class's PNG, where [`BadgingBackend::needs_image`].
+    pub image: Option<Arc<[u8]>>,
     /// Evidence.
     pub evidence_url: Option<String>,
     /// Why.
@@ -95,6 +111,19 @@ impl std::fmt::Debug for AwardRequest {
             .field("award", &self.award.0)
             .finish_non_exhaustive()
     }
+}
+
+/// What is to be revoked, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokeRequest {
+    /// The award it was issued for.
+    pub award: AwardId,
+    /// [`Issued::backend_id`], as it was kept.
+    pub backend_id: Option<String>,
+    /// [`Issued::assertion_url`], as it was kept.
+    pub assertion_url: String,
+    /// Why, as a person wrote it.
+    pub reason: String,
 }
 
 /// An assertion as the backend made it.
@@ -166,4 +195,29 @@ impl BackendError {
             Self::Refused { .. } => "refused",
         }
     }
+}
+
+/// Why a backend cannot be built from its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A setting that must be a URL is none.
+    #[error("{setting}: not a URL that requests can be sent to")]
+    Url {
+        /// The setting's name.
+        setting: &'static str,
+    },
+    /// `CA_FILE` cannot be read, or holds no PEM certificate.
+    #[error("CA_FILE: {}: {message}", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The HTTP client cannot be made.
+    #[error("the HTTP client cannot be made: {message}")]
+    Client {
+        /// What it said.
+        message: String,
+    },
 }

@@ -181,11 +181,26 @@ mod tests {
     fn a_group_needs_every_course_and_is_seen_with_its_last_one() {
         let [a, b, c] = ["edX/A/1", "edX/B/1", "edX/C/1"].map(|key| key.parse::<CourseKey>().expect("a key"));
         let rules = rules([Condition::Group(vec![a.clone(), b.clone()])]);
-        assert!(awarded(&rules, (0, 0), (0, 1), &[a.clone()], &[a.clone()]).is_empty());
+        assert!(
+            awarded(
+                &rules,
+                (0, 0),
+                (0, 1),
+                std::slice::from_ref(&a),
+                std::slice::from_ref(&a)
+            )
+            .is_empty()
+        );
         assert_eq!(
-            awarded(&rules, (0, 1), (0, 2), &[b.clone()], &[a.clone(), b.clone()]),
+            awarded(
+                &rules,
+                (0, 1),
+                (0, 2),
+                std::slice::from_ref(&b),
+                &[a.clone(), b.clone()]
+            ),
             [1]
         );
-        assert!(awarded(&rules, (0, 2), (0, 3), &[c.clone()], &[a, b, c]).is_empty());
+        assert!(awarded(&rules, (0, 2), (0, 3), std::slice::from_ref(&c), &[a, b, c]).is_empty());
     }
 }

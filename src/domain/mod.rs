@@ -2,6 +2,7 @@
 
 pub mod award;
 pub mod badge_class;
+pub mod completion;
 pub mod course_key;
 pub mod evaluate;
 pub mod event;

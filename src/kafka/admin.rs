@@ -75,9 +75,19 @@ pub async fn missing_topics(settings: &Settings, names: &[String]) -> Result<Vec
 ///
 /// # Errors
 /// As [`reach`]; [`KafkaError::TopicsNotCreated`] with the names when the brokers refuse (rights,
-/// policy) or cannot create topics at all (the code is `UnsupportedFeature` then, as the embedded
-/// broker's is).
+/// policy) or cannot create topics at all. The embedded broker cannot: it names no controller, so
+/// the code is `OperationTimedOut`; a broker that lacks the request gives `UnsupportedFeature`.
 pub async fn ensure_topics(settings: &Settings, names: &[String], partitions: i32) -> Result<Vec<String>, KafkaError> {
+    create_missing(settings, names, partitions, TIMEOUT).await
+}
+
+/// [`ensure_topics`], where the brokers have this long to create them.
+pub(super) async fn create_missing(
+    settings: &Settings,
+    names: &[String],
+    partitions: i32,
+    timeout: Duration,
+) -> Result<Vec<String>, KafkaError> {
     let missing = missing_topics(settings, names).await?;
     if missing.is_empty() {
         return Ok(missing);
@@ -91,8 +101,8 @@ pub async fn ensure_topics(settings: &Settings, names: &[String], partitions: i3
         .map(|name| NewTopic::new(name, partitions, DEFAULT_REPLICATION))
         .collect();
     let options = AdminOptions::new()
-        .request_timeout(Some(TIMEOUT))
-        .operation_timeout(Some(TIMEOUT));
+        .request_timeout(Some(timeout))
+        .operation_timeout(Some(timeout));
     let answers = match admin.create_topics(&wanted, &options).await {
         Ok(answers) => answers,
         Err(ClientError::AdminOp(code)) => {

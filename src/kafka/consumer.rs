@@ -343,3 +343,42 @@ fn bounded<T: Send + 'static>(
         KafkaError::TimedOut { operation }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_partitions_that_were_taken_are_left_out() {
+        let state = State::new();
+        let record = |partition| Record {
+            topic: "t".into(),
+            partition,
+            offset: 1,
+            timestamp: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        state.given(&[("t".to_owned(), 0), ("t".to_owned(), 1)]);
+        let mut batch = vec![record(0), record(1)];
+        leave_out_taken(&state, &mut batch);
+        assert_eq!(batch.len(), 2);
+        state.taken(&[("t".to_owned(), 0)]);
+        leave_out_taken(&state, &mut batch);
+        assert_eq!(batch, [record(1)]);
+        // It came back, and what comes now is of the new assignment.
+        state.given(&[("t".to_owned(), 0)]);
+        batch.push(record(0));
+        leave_out_taken(&state, &mut batch);
+        assert_eq!(batch.len(), 2);
+    }
+
+    #[test]
+    fn a_call_without_an_end_is_abandoned() {
+        let (hold, held) = sync_channel::<()>(0);
+        let result = bounded("wait", Duration::from_millis(10), move || held.recv());
+        assert_eq!(result.expect_err("abandoned").code(), "timed_out");
+        drop(hold);
+    }
+}

@@ -23,12 +23,14 @@ const ROOM_CHECK: Duration = Duration::from_millis(20);
 const DROP_FLUSH: Duration = Duration::from_secs(5);
 
 /// Defaults that operators may change. The largest record is a dead letter of 16 MiB.
-const DEFAULTS: [(&str, &str); 4] = [
+const DEFAULTS: [(&str, &str); 5] = [
     ("message.max.bytes", "17000000"),
     ("queue.buffering.max.messages", "10000"),
     ("queue.buffering.max.kbytes", "65536"),
     // Java's: whoever joins these topics by key finds the same partition.
     ("partitioner", "murmur2_random"),
+    // A topic that refused a record refuses all until the next refresh.
+    ("topic.metadata.refresh.interval.ms", "30000"),
 ];
 
 /// What at-least-once delivery in order rests on.

@@ -4,13 +4,23 @@
 //! with a name. Inside a transaction there is no network I/O but the database's own. The same functions serve
 //! PostgreSQL and SQLite; where the statements differ, they match on [`AnyConnection`].
 
+pub mod api_reads;
+pub mod awards;
 pub mod badge_classes;
+mod bulk;
 pub mod completion_images;
 mod connection;
+pub mod courses;
+pub mod dead_letters;
 mod error;
+pub mod event_badges;
+pub mod facts;
+pub mod learners;
+pub mod positions;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod token_cache;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -2,9 +2,11 @@
 
 mod harness;
 
+mod badgr;
 mod deployment;
 mod e2e_fixtures;
 mod fake_badgr;
 mod fixtures;
+mod http_backend;
 mod layering;
 mod migrations;

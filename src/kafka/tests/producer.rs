@@ -1,6 +1,6 @@
 //! Writing when all is not well.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
@@ -78,10 +78,6 @@ async fn refusals_are_sorted_by_what_to_do() {
     let answers = [
         (RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, "too_large"),
         (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD, "permanent"),
-        (
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
-            "retriable",
-        ),
     ];
     for (answer, expected) in answers {
         broker
@@ -96,6 +92,30 @@ async fn refusals_are_sorted_by_what_to_do() {
     };
     assert_eq!(producer.send(too_large).await, Err(SendError::TooLarge));
     producer.send(record("fine")).await.expect("written");
+}
+
+#[tokio::test]
+async fn missing_rights_are_retriable_and_given_back() {
+    let broker = broker(1);
+    let refresh = [("topic.metadata.refresh.interval.ms", "100")];
+    let producer = producer_with(&broker, &refresh, DEADLINE);
+    broker
+        .with(|cluster| {
+            cluster.request_errors(
+                RDKafkaApiKey::Produce,
+                &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED],
+            );
+        })
+        .expect("told");
+    let deadline = Instant::now() + DEADLINE;
+    let mut refused = 0;
+    while let Err(error) = producer.send(record("x")).await {
+        assert!(error.is_retriable(), "{error}");
+        assert_eq!(error.broker_code().name(), "TopicAuthorizationFailed");
+        assert!(Instant::now() < deadline, "refused for ever");
+        refused += 1;
+    }
+    assert!(refused >= 1);
 }
 
 #[tokio::test]

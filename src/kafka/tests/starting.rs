@@ -1,9 +1,11 @@
 //! Where a consumer starts.
 
+use std::time::Duration;
+
 use super::harness::{
-    Database, TOPIC, broker, close, commit, consumer, database_at, poll_until, producer, read, values, write,
+    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, poll_until, producer, read, values, write,
 };
-use crate::kafka::EmbeddedBroker;
+use crate::kafka::{Consumer, EmbeddedBroker, Settings};
 
 /// A broker with the records 0 to 5, of which the group committed the first three.
 async fn half_done() -> EmbeddedBroker {
@@ -37,6 +39,42 @@ async fn where_the_database_is_when_it_is_behind() {
 #[tokio::test]
 async fn where_the_group_committed_when_the_database_is_ahead() {
     assert_eq!(first_value(database_at(5)).await, "3");
+}
+
+#[tokio::test]
+async fn where_the_database_is_with_the_older_group_protocol_too() {
+    let broker = half_done().await;
+    let mut settings = Settings::new(broker.bootstrap_servers());
+    // The mock does not let a group change its protocol.
+    settings.group_id = "classic".to_owned();
+    // After the last member has left, the mock waits for others nearly that long.
+    for (name, value) in [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "200")] {
+        settings.extra.insert(name.to_owned(), value.to_owned());
+    }
+    let topics = [TOPIC.to_owned()];
+    let mut first = Consumer::new(&settings, &topics, Database::default()).expect("valid settings");
+    read(&mut first, 6);
+    commit(&first, 4);
+    close(first);
+    let mut second = Consumer::new(&settings, &topics, database_at(2)).expect("valid settings");
+    assert_eq!(values(&read(&mut second, 1))[0], "2");
+    close(second);
+}
+
+#[tokio::test]
+async fn paused_when_partitions_are_given_during_a_pause() {
+    let broker = broker(1);
+    write(&producer(&broker), 1).await;
+    let mut consumer = consumer(&broker, Database::default());
+    consumer.pause_all().expect("paused");
+    poll_until(&mut consumer, "assigned", |c| c.is_assigned());
+    // Long enough for a record to come if it were not paused.
+    let none = consumer.poll_batch(10, 1 << 20, Duration::from_millis(500));
+    assert_eq!(none.expect("polled"), []);
+    consumer.resume_all().expect("resumed");
+    assert_eq!(values(&read(&mut consumer, 1)), ["0"]);
+    consumer.commit_sync(DEADLINE).expect("nothing to commit");
+    close(consumer);
 }
 
 #[tokio::test]

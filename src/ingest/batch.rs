@@ -1,0 +1,338 @@
+//! One batch, one transaction.
+//!
+//! Locks are taken in one order, by everybody: fence, courses by key, learners ascending, their facts, badge classes by
+//! key, awards, dead letters, positions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    BatchOutcome, Content, Item, Outcome, Settings, decide,
+    fold::Fold,
+    memory::{Learnt, Memory, Overlay},
+};
+use crate::{
+    domain::{
+        Event, EventBody, LearnerId,
+        award::{Decision, Reason, RuleKind},
+        badge_class::{BadgeClassId, BadgeClassKey},
+        facts::{CertificateFact, EnrollmentFact},
+    },
+    store::{
+        Store, StoreError, Tx, awards,
+        dead_letters::{self, NewDeadLetter},
+        event_badges::{self, RulesCache},
+        facts, learners,
+        positions::{self, NextOffset},
+    },
+};
+
+const UNKNOWN_BADGE_CLASS: (&str, &str) = (
+    "unknown_badge_class",
+    "no badge class has this slug, issuing component and course",
+);
+
+/// Writes batches into the store. One a consumer: it remembers what others never delete.
+pub struct Batch {
+    store: Arc<Store>,
+    rules: Arc<RulesCache>,
+    settings: Settings,
+    memory: Memory,
+}
+
+/// The award that a `badge.requested` asks for.
+type Request = (LearnerId, BadgeClassId, String);
+
+impl Batch {
+    /// A writer that remembers nothing yet.
+    pub fn new(store: Arc<Store>, rules: Arc<RulesCache>, settings: Settings) -> Self {
+        Self {
+            store,
+            rules,
+            settings,
+            memory: Memory::default(),
+        }
+    }
+
+    /// Does all that these records ask for, in one transaction: facts, decisions, dead letters, positions.
+    ///
+    /// The records of a partition come in the order of their offsets. The same records again change nothing but the
+    /// positions, and keep their dead letters once more.
+    pub fn apply(&mut self, items: &[Item]) -> Result<BatchOutcome, StoreError> {
+        let Self {
+            store,
+            rules,
+            settings,
+            memory,
+        } = self;
+        let applied = store.transaction("ingest", |tx| work(tx, items, rules, settings, memory));
+        match applied {
+            Ok((outcome, learnt)) => {
+                self.memory.keep(learnt);
+                Ok(outcome)
+            }
+            Err(error) => {
+                self.memory.forget();
+                Err(error)
+            }
+        }
+    }
+}
+
+fn work(
+    tx: &mut Tx<'_>,
+    items: &[Item],
+    rules: &RulesCache,
+    settings: &Settings,
+    memory: &Memory,
+) -> Result<(BatchOutcome, Learnt), StoreError> {
+    let mut known = Overlay::new(memory);
+    event_badges::fence_shared(tx)?;
+    let rules = match settings.award {
+        true => event_badges::active_rules(tx, rules)?,
+        false => None,
+    };
+    known.courses(tx, items)?;
+    let (mut fold, mut outcomes) = fold(tx, items, &known, settings)?;
+    fold.count();
+    facts::write(tx, &fold.changed_facts())?;
+    learners::update(tx, &fold.changed_learners())?;
+    learners::cancel_awards(tx, &fold.newly_retired())?;
+
+    let mut decisions = Vec::new();
+    let mut requests = BTreeMap::new();
+    if settings.award {
+        if let Some(rules) = &rules {
+            decisions.extend(decide::by_rules(tx, rules, &fold, &known)?);
+        }
+        decisions.extend(decide::completions(tx, &fold, &mut known)?);
+        requests = requested(tx, items, &fold, &mut known, &mut decisions, &mut outcomes)?;
+    }
+    let new = awards::insert_decisions(tx, &decisions)?;
+    let unblocked = awards::unblock_no_email(tx, &fold.newly_reachable())?;
+    let issued: HashSet<Request> = new.iter().map(request_of).collect();
+    for (n, request) in requests {
+        if issued.contains(&request) {
+            outcomes[n] = Judged::Outcome(Outcome::Applied);
+        }
+    }
+
+    let letters: Vec<NewDeadLetter<'_>> = items
+        .iter()
+        .zip(&outcomes)
+        .filter_map(|(item, judged)| judged.letter(item))
+        .collect();
+    dead_letters::insert(tx, &letters)?;
+    positions::store(tx, &next_offsets(items))?;
+    Ok((tally(items, &outcomes, &new, unblocked), known.learnt()))
+}
+
+/// What is to become of a record.
+#[derive(Clone, Copy)]
+enum Judged {
+    Outcome(Outcome),
+    Unprocessable(&'static str),
+}
+
+impl Judged {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Outcome(outcome) => outcome,
+            Self::Unprocessable(_) => Outcome::DeadLettered,
+        }
+    }
+
+    fn letter<'a>(self, item: &'a Item) -> Option<NewDeadLetter<'a>> {
+        let Self::Unprocessable(reason) = self else {
+            return None;
+        };
+        let message = match &item.content {
+            Content::Unprocessable { message, .. } => message,
+            Content::Event(_) | Content::Ignored => UNKNOWN_BADGE_CLASS.1,
+        };
+        Some(NewDeadLetter {
+            record: &item.record,
+            reason,
+            message,
+        })
+    }
+}
+
+/// Holds the learners, reads their facts and folds every event in.
+fn fold(
+    tx: &mut Tx<'_>,
+    items: &[Item],
+    known: &Overlay<'_>,
+    settings: &Settings,
+) -> Result<(Fold, Vec<Judged>), StoreError> {
+    let events = || items.iter().filter_map(Item::event);
+    let ids: BTreeSet<LearnerId> = events().filter_map(learner_of).collect();
+    let held = learners::hold(tx, &ids.into_iter().collect::<Vec<_>>())?;
+    let pairs: BTreeSet<_> = events()
+        .filter_map(|event| Some((event.body.learner()?.id, known.course_id(&event.body.course()?.key)?)))
+        .collect();
+    let pairs: Vec<_> = pairs.into_iter().collect();
+    let facts = facts::read(tx, &pairs)?;
+    let mut fold = Fold::new(held, &pairs, facts);
+    let judged = items.iter().enumerate().map(|(n, item)| match &item.content {
+        Content::Ignored => Judged::Outcome(Outcome::Ignored),
+        Content::Unprocessable { reason, .. } => Judged::Unprocessable(reason),
+        Content::Event(event) => {
+            let news = take(&mut fold, event, known, settings) || known.updated.contains(&n);
+            Judged::Outcome(if news { Outcome::Applied } else { Outcome::Stale })
+        }
+    });
+    let judged = judged.collect();
+    Ok((fold, judged))
+}
+
+fn learner_of(event: &Event) -> Option<LearnerId> {
+    match &event.body {
+        EventBody::LearnerRetired(id) => Some(*id),
+        body => body.learner().map(|learner| learner.id),
+    }
+}
+
+/// Folds one event in; says whether its fact was news.
+fn take(fold: &mut Fold, event: &Event, known: &Overlay<'_>, settings: &Settings) -> bool {
+    let stamp = &event.stamp;
+    let learnt = event.body.learner().is_some_and(|learner| fold.learn(learner, stamp));
+    match &event.body {
+        EventBody::Enrollment {
+            learner,
+            course,
+            mode,
+            is_active,
+        } => {
+            let fact = EnrollmentFact {
+                active: *is_active,
+                mode: mode.clone(),
+                stamp: stamp.clone(),
+            };
+            let course = known.course_id(&course.key);
+            course.is_some_and(|course| fold.enroll((learner.id, course), fact))
+        }
+        EventBody::Certificate {
+            learner,
+            course,
+            mode,
+            passed,
+            uuid,
+            url,
+        } => {
+            let fact = CertificateFact {
+                passed: *passed,
+                mode: mode.clone(),
+                evidence_url: url.clone().or_else(|| settings.evidence_url(uuid.as_deref()?)),
+                stamp: stamp.clone(),
+            };
+            let course = known.course_id(&course.key);
+            course.is_some_and(|course| fold.certify((learner.id, course), fact))
+        }
+        EventBody::LearnerUpdated(_) => learnt,
+        EventBody::LearnerRetired(learner) => fold.retire(*learner, stamp),
+        // What these bring is found elsewhere.
+        EventBody::CourseUpdated { .. } | EventBody::BadgeRequested { .. } => false,
+    }
+}
+
+/// Adds the decisions that were asked for, and judges the requests for badge classes that do not exist.
+fn requested(
+    tx: &mut Tx<'_>,
+    items: &[Item],
+    fold: &Fold,
+    known: &mut Overlay<'_>,
+    decisions: &mut Vec<Decision>,
+    outcomes: &mut [Judged],
+) -> Result<BTreeMap<usize, Request>, StoreError> {
+    let mut requests = BTreeMap::new();
+    for (n, event) in items
+        .iter()
+        .enumerate()
+        .filter_map(|(n, item)| Some((n, item.event()?)))
+    {
+        let EventBody::BadgeRequested {
+            learner,
+            slug,
+            issuing_component,
+            course,
+            evidence_url,
+            idempotency_key,
+        } = &event.body
+        else {
+            continue;
+        };
+        let key = BadgeClassKey {
+            slug: slug.clone(),
+            issuing_component: issuing_component.clone(),
+            course_id: course.as_ref().map(ToString::to_string).unwrap_or_default(),
+        };
+        let Some(badge_class) = known.badge_class(tx, &key)? else {
+            outcomes[n] = Judged::Unprocessable(UNKNOWN_BADGE_CLASS.0);
+            continue;
+        };
+        if fold.is_retired(learner.id) {
+            continue;
+        }
+        let decision = Decision {
+            learner: learner.id,
+            badge_class,
+            badge_class_key: key,
+            idempotency_key: idempotency_key.clone(),
+            reason: Reason {
+                rule: RuleKind::Requested,
+                by_backfill: false,
+                threshold: None,
+                count: None,
+                configuration_id: None,
+                event_id: Some(event.stamp.event_id.clone()),
+                event_time: Some(event.stamp.time),
+            },
+            evidence_url: evidence_url.clone(),
+        };
+        requests.insert(n, request_of(&decision));
+        decisions.push(decision);
+    }
+    Ok(requests)
+}
+
+fn request_of(decision: &Decision) -> Request {
+    (decision.learner, decision.badge_class, decision.idempotency_key.clone())
+}
+
+/// One past the last record of each partition.
+pub(super) fn next_offsets(items: &[Item]) -> Vec<NextOffset> {
+    let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
+    for Item { record, .. } in items {
+        let offset = next.entry((&record.topic, record.partition)).or_default();
+        *offset = (*offset).max(record.offset + 1);
+    }
+    next.into_iter()
+        .map(|((topic, partition), offset)| NextOffset {
+            topic: topic.to_owned(),
+            partition,
+            offset,
+        })
+        .collect()
+}
+
+fn tally(items: &[Item], judged: &[Judged], new: &[Decision], unblocked: usize) -> BatchOutcome {
+    let mut outcome = BatchOutcome {
+        unblocked,
+        ..BatchOutcome::default()
+    };
+    for (item, judged) in items.iter().zip(judged) {
+        let topic = || Arc::clone(&item.record.topic);
+        outcome.records.push(judged.outcome());
+        *outcome.events.entry((topic(), judged.outcome())).or_default() += 1;
+        if let Judged::Unprocessable(reason) = judged {
+            *outcome.dead_letters.entry((topic(), *reason)).or_default() += 1;
+        }
+    }
+    for decision in new {
+        *outcome.decided.entry(decision.reason.rule).or_default() += 1;
+    }
+    outcome
+}

@@ -1,0 +1,197 @@
+//! Folds events into what is known of learners and courses: pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::{
+    domain::{
+        LearnerId,
+        evaluate::Progress,
+        event::{LearnerDetails, Stamp},
+        facts::{CertificateFact, CourseFacts, EnrollmentFact},
+    },
+    store::{courses::CourseId, facts::Pair, learners::Learner},
+};
+
+/// What was known before a batch, and what is known after it.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    pub(super) learners: BTreeMap<LearnerId, HeldLearner>,
+    facts: BTreeMap<Pair, HeldFacts>,
+}
+
+/// A learner whose row is held.
+#[derive(Debug)]
+pub(super) struct HeldLearner {
+    pub(super) learner: Learner,
+    pub(super) before: Progress,
+    had_email: bool,
+    was_retired: bool,
+    changed: bool,
+    /// The newest event that changed a fact.
+    pub(super) cause: Option<Stamp>,
+    /// Courses newly passed.
+    pub(super) newly_passed: Vec<CourseId>,
+}
+
+#[derive(Debug)]
+struct HeldFacts {
+    facts: CourseFacts,
+    was_enrolled: bool,
+    was_passed: bool,
+    changed: bool,
+}
+
+impl Fold {
+    /// Begins with what the database knows of these learners and pairs; unknown pairs have no facts.
+    pub(super) fn new(learners: Vec<Learner>, pairs: &[Pair], mut known: HashMap<Pair, CourseFacts>) -> Self {
+        let held = |learner: Learner| HeldLearner {
+            before: learner.progress,
+            had_email: learner.email.value.is_some(),
+            was_retired: learner.retired_at.is_some(),
+            changed: false,
+            cause: None,
+            newly_passed: Vec::new(),
+            learner,
+        };
+        let facts = pairs.iter().map(|pair| {
+            let facts = known.remove(pair).unwrap_or_default();
+            let held = HeldFacts {
+                was_enrolled: facts.is_enrolled(),
+                was_passed: facts.is_passed(),
+                changed: false,
+                facts,
+            };
+            (*pair, held)
+        });
+        Self {
+            facts: facts.collect(),
+            learners: learners
+                .into_iter()
+                .map(|learner| (learner.id, held(learner)))
+                .collect(),
+        }
+    }
+
+    /// Takes in what an event tells of a learner; says whether it was news.
+    pub(super) fn learn(&mut self, details: &LearnerDetails, stamp: &Stamp) -> bool {
+        let Some(held) = self.learners.get_mut(&details.id) else {
+            return false;
+        };
+        let news = held.learner.learn(details, stamp);
+        held.changed |= news;
+        news
+    }
+
+    /// Retires a learner; says whether it was news.
+    pub(super) fn retire(&mut self, learner: LearnerId, stamp: &Stamp) -> bool {
+        let Some(held) = self.learners.get_mut(&learner) else {
+            return false;
+        };
+        let news = held.learner.retire(stamp.time);
+        held.changed |= news;
+        news
+    }
+
+    /// Takes in an enrolment; says whether it was news.
+    pub(super) fn enroll(&mut self, pair: Pair, fact: EnrollmentFact) -> bool {
+        self.merge(pair, |facts| facts.merge_enrollment(fact))
+    }
+
+    /// Takes in a certificate; says whether it was news.
+    pub(super) fn certify(&mut self, pair: Pair, fact: CertificateFact) -> bool {
+        self.merge(pair, |facts| facts.merge_certificate(fact))
+    }
+
+    fn merge(&mut self, pair: Pair, merge: impl FnOnce(&mut CourseFacts) -> bool) -> bool {
+        let Some(held) = self.facts.get_mut(&pair) else {
+            return false;
+        };
+        let news = merge(&mut held.facts);
+        held.changed |= news;
+        news
+    }
+
+    /// Moves each learner's counters by exactly what changed. To be called once, after the last event.
+    pub(super) fn count(&mut self) {
+        for ((learner, course), held) in self.facts.iter().filter(|(_, held)| held.changed) {
+            let Some(of) = self.learners.get_mut(learner) else {
+                continue;
+            };
+            let difference = |was: bool, is: bool| i32::from(is) - i32::from(was);
+            let enrolled = difference(held.was_enrolled, held.facts.is_enrolled());
+            let completed = difference(held.was_passed, held.facts.is_passed());
+            of.learner.progress.enrolled += enrolled;
+            of.learner.progress.completed += completed;
+            of.changed |= enrolled != 0 || completed != 0;
+            if completed > 0 {
+                of.newly_passed.push(*course);
+            }
+            let stamps = [
+                held.facts
+                    .enrollment
+                    .as_ref()
+                    .filter(|_| enrolled > 0)
+                    .map(|e| &e.stamp),
+                held.facts
+                    .certificate
+                    .as_ref()
+                    .filter(|_| completed > 0)
+                    .map(|c| &c.stamp),
+            ];
+            for stamp in stamps.into_iter().flatten() {
+                if of.cause.as_ref().is_none_or(|cause| stamp > cause) {
+                    of.cause = Some(stamp.clone());
+                }
+            }
+        }
+    }
+
+    /// The facts to write, in the order of their pairs.
+    pub(super) fn changed_facts(&self) -> Vec<(Pair, &CourseFacts)> {
+        let changed = self.facts.iter().filter(|(_, held)| held.changed);
+        changed.map(|(pair, held)| (*pair, &held.facts)).collect()
+    }
+
+    /// The learners to write, in ascending order.
+    pub(super) fn changed_learners(&self) -> Vec<&Learner> {
+        let changed = self.learners.values().filter(|held| held.changed);
+        changed.map(|held| &held.learner).collect()
+    }
+
+    /// The learners who gained something that a rule may look at, in ascending order.
+    pub(super) fn gaining(&self) -> impl Iterator<Item = &HeldLearner> {
+        let awardable = |held: &&HeldLearner| held.learner.retired_at.is_none() && held.cause.is_some();
+        self.learners.values().filter(awardable)
+    }
+
+    /// The facts of a pair of this batch.
+    pub(super) fn facts(&self, pair: Pair) -> Option<&CourseFacts> {
+        self.facts.get(&pair).map(|held| &held.facts)
+    }
+
+    /// Whether a learner of this batch has retired.
+    pub(super) fn is_retired(&self, learner: LearnerId) -> bool {
+        let held = self.learners.get(&learner);
+        held.is_some_and(|held| held.learner.retired_at.is_some())
+    }
+
+    /// The learners whose e-mail address was learnt for the first time.
+    pub(super) fn newly_reachable(&self) -> Vec<LearnerId> {
+        let newly = |held: &&HeldLearner| !held.had_email && held.learner.email.value.is_some();
+        self.learners
+            .values()
+            .filter(newly)
+            .map(|held| held.learner.id)
+            .collect()
+    }
+
+    /// The learners who retired in this batch.
+    pub(super) fn newly_retired(&self) -> Vec<LearnerId> {
+        let newly = |held: &&HeldLearner| !held.was_retired && held.learner.retired_at.is_some();
+        self.learners
+            .values()
+            .filter(newly)
+            .map(|held| held.learner.id)
+            .collect()
+    }
+}

@@ -1,0 +1,69 @@
+//! One record of a batch, and what it was understood to be.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::{
+    domain::Event,
+    wire::{
+        decode::{Decoded, TopicTypes, decode},
+        record::Record,
+    },
+};
+
+/// A record and its content.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// The record, whole.
+    pub record: Record,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// An event that concerns us.
+    Event(Box<Event>),
+    /// A tombstone, or an event of a type that does not concern us.
+    Ignored,
+    /// Nothing that can be processed: a dead letter.
+    Unprocessable {
+        /// A stable short code: a metric's label.
+        reason: &'static str,
+        /// What is wrong and where, never the content.
+        message: String,
+    },
+}
+
+impl Item {
+    /// Decodes a record. A decoder that panics makes a dead letter, not a crash.
+    pub fn of(record: Record, types: &TopicTypes) -> Self {
+        let decoded = catch_unwind(AssertUnwindSafe(|| decode(&record, types)));
+        let content = match decoded {
+            Ok(Ok(Decoded::Event(event))) => Content::Event(Box::new(event)),
+            Ok(Ok(Decoded::Ignored)) => Content::Ignored,
+            Ok(Err(error)) => Content::Unprocessable {
+                reason: error.reason,
+                message: error.message,
+            },
+            Err(_) => Content::Unprocessable {
+                reason: "panic",
+                message: "the decoder panicked".to_owned(),
+            },
+        };
+        Self { record, content }
+    }
+
+    /// Whether this record goes to the dead letters.
+    pub fn is_unprocessable(&self) -> bool {
+        matches!(self.content, Content::Unprocessable { .. })
+    }
+
+    /// The event, where there is one.
+    pub fn event(&self) -> Option<&Event> {
+        match &self.content {
+            Content::Event(event) => Some(event),
+            Content::Ignored | Content::Unprocessable { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! From Kafka to facts and decisions: one batch in, one transaction, then the offsets may advance.
+//!
+//! Several consumers, in any number of processes, may see the events of one learner at once, in any order, any number
+//! of times. What is right rests on the transaction of [`Batch`] alone, never on partitions, offsets or ownership.
+
+mod batch;
+mod decide;
+mod fold;
+mod item;
+mod memory;
+mod outcome;
+#[cfg(test)]
+mod tests;
+
+pub use batch::Batch;
+pub use item::{Content, Item};
+pub use outcome::{BatchOutcome, Outcome};
+
+/// What ingest does with events.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// `ENABLE_OPENBADGES`: without it facts are kept and nothing is decided.
+    pub award: bool,
+    /// `EVIDENCE_URL_TEMPLATE`: where a certificate is shown whose event has no `url`.
+    pub evidence_url_template: Option<String>,
+}
+
+impl Settings {
+    fn evidence_url(&self, certificate_uuid: &str) -> Option<String> {
+        let template = self.evidence_url_template.as_deref()?;
+        Some(template.replace("{certificate_uuid}", certificate_uuid))
+    }
+}

@@ -1,0 +1,68 @@
+//! What became of a batch.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{domain::award::RuleKind, telemetry::Metrics};
+
+/// What became of one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// It changed what is known, or brought an award.
+    Applied,
+    /// Something newer, or this very event, was known already.
+    Stale,
+    /// It does not concern us.
+    Ignored,
+    /// It is kept with the dead letters.
+    DeadLettered,
+}
+
+impl Outcome {
+    /// The outcome's name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Stale => "stale",
+            Self::Ignored => "ignored",
+            Self::DeadLettered => "dead_lettered",
+        }
+    }
+}
+
+/// What a committed batch did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchOutcome {
+    /// Of each record, in their order.
+    pub records: Vec<Outcome>,
+    /// Records by topic and outcome.
+    pub events: BTreeMap<(Arc<str>, Outcome), u64>,
+    /// Dead letters by topic and reason.
+    pub dead_letters: BTreeMap<(Arc<str>, &'static str), u64>,
+    /// New awards by kind.
+    pub decided: BTreeMap<RuleKind, u64>,
+    /// Awards that waited for an e-mail address and go on.
+    pub unblocked: usize,
+}
+
+impl BatchOutcome {
+    /// Whether there is work for the issue loop.
+    pub fn has_awards(&self) -> bool {
+        self.unblocked > 0 || !self.decided.is_empty()
+    }
+
+    /// Counts all of it.
+    pub fn count(&self, metrics: &Metrics) {
+        for ((topic, outcome), n) in &self.events {
+            metrics
+                .events
+                .with_label_values(&[&**topic, outcome.as_str()])
+                .inc_by(*n);
+        }
+        for ((topic, reason), n) in &self.dead_letters {
+            metrics.dead_letters.with_label_values(&[&**topic, reason]).inc_by(*n);
+        }
+        for (kind, n) in &self.decided {
+            metrics.awards_decided.with_label_values(&[kind.as_str()]).inc_by(*n);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Batches on SQLite, and on PostgreSQL where there is one.
+
+mod badges;
+mod histories;
+mod races;
+mod support;

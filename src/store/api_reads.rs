@@ -1,0 +1,474 @@
+//! What the HTTP API and the public pages read. Nothing here writes.
+//!
+//! Each statement serves both databases: `$n` placeholders, whose first appearances are in order.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::{
+    QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamp},
+};
+
+use super::{StoreError, Tx};
+use crate::domain::{
+    CourseKey, LearnerId,
+    award::AwardState,
+    badge_class::{BadgeClass, BadgeClassId, BadgeClassKey},
+};
+
+/// The columns of [`BadgeClassRow`], from `badge_class b`.
+macro_rules! badge_class_columns {
+    () => {
+        "b.id AS badge_class_id, b.slug, b.issuing_component, b.course_id, b.mode, b.display_name, b.description, \
+         b.criteria, b.backend_id, b.backend_image_url, b.public_id"
+    };
+}
+
+/// The further columns of [`AssertionRow`], and the tables that it is read from.
+macro_rules! assertion_columns {
+    () => {
+        "a.id AS assertion_id, a.backend, a.assertion_url, a.image_url, a.evidence_url, a.recipient_salt, \
+         a.recipient_hash, a.created_at, a.revoked_at, a.revocation_reason, l.username, c.display_name AS course_name \
+         FROM assertion a JOIN badge_class b ON b.id = a.badge_class_id \
+         LEFT JOIN learner l ON l.learner_id = a.learner_id LEFT JOIN course c ON c.course_key = b.course_id"
+    };
+}
+
+/// Which assertions of a learner are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AssertionFilter {
+    /// Slug and issuing component of the badge class; `None` for any.
+    pub badge_class: Option<(String, String)>,
+    /// Course of the badge class: `None` for any, `""` for badges of no course.
+    pub course_id: Option<String>,
+}
+
+impl AssertionFilter {
+    /// Slug, issuing component and course as the statements take them: `*`, which none of them can be, is any.
+    fn texts(&self) -> (&str, &str, &str) {
+        let (slug, component) = self
+            .badge_class
+            .as_ref()
+            .map_or(("*", ""), |(slug, component)| (slug, component));
+        (slug, component, self.course_id.as_deref().unwrap_or("*"))
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Index of the first item.
+    pub start: i64,
+    /// Items at most.
+    pub length: i64,
+}
+
+/// An assertion in a learner's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedAssertion {
+    /// The badge class.
+    pub badge_class: BadgeClass,
+    /// The badge's image.
+    pub image_url: String,
+    /// The assertion's public URL.
+    pub assertion_url: String,
+    /// When it was issued.
+    pub created: DateTime<Utc>,
+}
+
+/// An assertion with all that its page and its documents show. Holds no e-mail address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicAssertion {
+    /// Its unguessable id.
+    pub id: String,
+    /// Who issued it: `builtin`, `badgr`, `http`.
+    pub backend: String,
+    /// Its public URL.
+    pub assertion_url: String,
+    /// Its image.
+    pub image_url: String,
+    /// Evidence.
+    pub evidence_url: Option<String>,
+    /// Salt and `sha256$…` of the recipient; with the builtin issuer only.
+    pub recipient: Option<(String, String)>,
+    /// When it was issued.
+    pub created: DateTime<Utc>,
+    /// When and why it was revoked.
+    pub revoked: Option<(DateTime<Utc>, String)>,
+    /// The learner's username; empty after a retirement.
+    pub username: String,
+    /// The badge class.
+    pub badge_class: BadgeClass,
+    /// The name of the badge class's course, where known.
+    pub course_name: Option<String>,
+}
+
+/// An award in a list for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedAward {
+    /// Its id.
+    pub id: String,
+    /// Where it stands.
+    pub state: String,
+    /// Why it waits or ended so.
+    pub state_reason: Option<String>,
+    /// The kind of its rule.
+    pub rule: String,
+    /// Whom it is for.
+    pub learner: LearnerId,
+    /// Their username.
+    pub username: String,
+    /// What is awarded.
+    pub badge_class: BadgeClass,
+    /// Attempts so far.
+    pub attempts: i32,
+    /// What the last one failed with.
+    pub last_error: Option<String>,
+    /// Not tried before.
+    pub next_attempt_at: DateTime<Utc>,
+    /// When it was decided.
+    pub created: DateTime<Utc>,
+}
+
+/// The learner whose newest event carries this username.
+pub fn learner_by_username(tx: &mut Tx<'_>, username: &str) -> Result<Option<LearnerId>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        learner_id: i64,
+    }
+    if username.is_empty() {
+        return Ok(None);
+    }
+    let rows: Vec<Row> = sql_query(
+        "/* learner_by_username */ SELECT learner_id FROM learner WHERE username = $1 \
+         ORDER BY username_at DESC NULLS LAST, username_event DESC NULLS LAST, learner_id DESC LIMIT 1",
+    )
+    .bind::<Text, _>(username)
+    .load(tx.conn)?;
+    Ok(rows.first().map(|row| LearnerId(row.learner_id)))
+}
+
+/// How many assertions that hold a learner has.
+pub fn count_assertions(tx: &mut Tx<'_>, learner: LearnerId, filter: &AssertionFilter) -> Result<i64, StoreError> {
+    let (slug, component, course) = filter.texts();
+    let count: Count = sql_query(
+        "/* count_assertions */ SELECT COUNT(*) AS count FROM assertion a JOIN badge_class b ON b.id = a.badge_class_id \
+         WHERE a.learner_id = $1 AND a.revoked_at IS NULL \
+         AND ($2 = '*' OR (b.slug = $2 AND b.issuing_component = $3)) AND ($4 = '*' OR b.course_id = $4)",
+    )
+    .bind::<BigInt, _>(learner.0)
+    .bind::<Text, _>(slug)
+    .bind::<Text, _>(component)
+    .bind::<Text, _>(course)
+    .get_result(tx.conn)?;
+    Ok(count.count)
+}
+
+/// Assertions of a learner that hold, newest first.
+pub fn assertions_of(
+    tx: &mut Tx<'_>,
+    learner: LearnerId,
+    filter: &AssertionFilter,
+    window: Window,
+) -> Result<Vec<ListedAssertion>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        badge_class: BadgeClassRow,
+        #[diesel(sql_type = Text)]
+        image_url: String,
+        #[diesel(sql_type = Text)]
+        assertion_url: String,
+        #[diesel(sql_type = Timestamp)]
+        created_at: NaiveDateTime,
+    }
+    let (slug, component, course) = filter.texts();
+    let rows: Vec<Row> = sql_query(concat!(
+        "/* assertions_of */ SELECT ",
+        badge_class_columns!(),
+        ", a.image_url, a.assertion_url, a.created_at \
+         FROM assertion a JOIN badge_class b ON b.id = a.badge_class_id \
+         WHERE a.learner_id = $1 AND a.revoked_at IS NULL \
+         AND ($2 = '*' OR (b.slug = $2 AND b.issuing_component = $3)) AND ($4 = '*' OR b.course_id = $4) \
+         ORDER BY a.created_at DESC, a.id DESC LIMIT $5 OFFSET $6",
+    ))
+    .bind::<BigInt, _>(learner.0)
+    .bind::<Text, _>(slug)
+    .bind::<Text, _>(component)
+    .bind::<Text, _>(course)
+    .bind::<BigInt, _>(window.length)
+    .bind::<BigInt, _>(window.start)
+    .load(tx.conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ListedAssertion {
+            badge_class: row.badge_class.into(),
+            image_url: row.image_url,
+            assertion_url: row.assertion_url,
+            created: row.created_at.and_utc(),
+        })
+        .collect())
+}
+
+/// Whether there is a badge class of this slug and issuing component, in this course (`None`: in any or none).
+pub fn badge_class_exists(
+    tx: &mut Tx<'_>,
+    slug: &str,
+    issuing_component: &str,
+    course_id: Option<&str>,
+) -> Result<bool, StoreError> {
+    let count: Count = sql_query(
+        "/* badge_class_exists */ SELECT COUNT(*) AS count FROM badge_class \
+         WHERE slug = $1 AND issuing_component = $2 AND ($3 = '*' OR course_id = $3)",
+    )
+    .bind::<Text, _>(slug)
+    .bind::<Text, _>(issuing_component)
+    .bind::<Text, _>(course_id.unwrap_or("*"))
+    .get_result(tx.conn)?;
+    Ok(count.count > 0)
+}
+
+/// Whether a course is known, from an event, a person or a badge class.
+pub fn course_exists(tx: &mut Tx<'_>, course: &CourseKey) -> Result<bool, StoreError> {
+    let count: Count = sql_query(
+        "/* course_exists */ SELECT (SELECT COUNT(*) FROM course WHERE course_key = $1) \
+         + (SELECT COUNT(*) FROM badge_class WHERE course_id = $1) AS count",
+    )
+    .bind::<Text, _>(course.as_str())
+    .get_result(tx.conn)?;
+    Ok(count.count > 0)
+}
+
+/// The assertion of this id, revoked or not.
+pub fn public_assertion(tx: &mut Tx<'_>, id: &str) -> Result<Option<PublicAssertion>, StoreError> {
+    let rows: Vec<AssertionRow> = sql_query(concat!(
+        "/* public_assertion */ SELECT ",
+        badge_class_columns!(),
+        ", ",
+        assertion_columns!(),
+        " WHERE a.id = $1",
+    ))
+    .bind::<Text, _>(id)
+    .load(tx.conn)?;
+    Ok(rows.into_iter().next().map(PublicAssertion::from))
+}
+
+/// The latest assertions of everybody, for the front page of the demo.
+pub fn recent_assertions(tx: &mut Tx<'_>, at_most: i64) -> Result<Vec<PublicAssertion>, StoreError> {
+    let rows: Vec<AssertionRow> = sql_query(concat!(
+        "/* recent_assertions */ SELECT ",
+        badge_class_columns!(),
+        ", ",
+        assertion_columns!(),
+        " ORDER BY a.created_at DESC, a.id DESC LIMIT $1",
+    ))
+    .bind::<BigInt, _>(at_most)
+    .load(tx.conn)?;
+    Ok(rows.into_iter().map(PublicAssertion::from).collect())
+}
+
+/// The badge class of this public id, and the name of its course where known.
+pub fn public_badge_class(
+    tx: &mut Tx<'_>,
+    public_id: &str,
+) -> Result<Option<(BadgeClass, Option<String>)>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        badge_class: BadgeClassRow,
+        #[diesel(sql_type = Nullable<Text>)]
+        course_name: Option<String>,
+    }
+    let rows: Vec<Row> = sql_query(concat!(
+        "/* public_badge_class */ SELECT ",
+        badge_class_columns!(),
+        ", c.display_name AS course_name \
+         FROM badge_class b LEFT JOIN course c ON c.course_key = b.course_id WHERE b.public_id = $1",
+    ))
+    .bind::<Text, _>(public_id)
+    .load(tx.conn)?;
+    let row = rows.into_iter().next();
+    Ok(row.map(|row| (row.badge_class.into(), row.course_name.filter(|name| !name.is_empty()))))
+}
+
+/// The image of the badge class of this public id: a PNG.
+pub fn public_badge_image(tx: &mut Tx<'_>, public_id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Binary)]
+        image: Vec<u8>,
+    }
+    let rows: Vec<Row> = sql_query("/* public_badge_image */ SELECT image FROM badge_class WHERE public_id = $1")
+        .bind::<Text, _>(public_id)
+        .load(tx.conn)?;
+    Ok(rows.into_iter().next().map(|row| row.image))
+}
+
+/// How many awards there are, in one state or in all.
+pub fn count_awards(tx: &mut Tx<'_>, state: Option<AwardState>) -> Result<i64, StoreError> {
+    let count: Count = match state {
+        Some(state) => sql_query("/* count_awards */ SELECT COUNT(*) AS count FROM award WHERE state = $1")
+            .bind::<Text, _>(state.as_str())
+            .get_result(tx.conn)?,
+        None => sql_query("/* count_awards */ SELECT COUNT(*) AS count FROM award").get_result(tx.conn)?,
+    };
+    Ok(count.count)
+}
+
+/// Awards of everybody, in one state or in all, newest first.
+pub fn awards(tx: &mut Tx<'_>, state: Option<AwardState>, window: Window) -> Result<Vec<ListedAward>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        badge_class: BadgeClassRow,
+        #[diesel(sql_type = Text)]
+        award_id: String,
+        #[diesel(sql_type = Text)]
+        state: String,
+        #[diesel(sql_type = Nullable<Text>)]
+        state_reason: Option<String>,
+        #[diesel(sql_type = Text)]
+        rule: String,
+        #[diesel(sql_type = BigInt)]
+        learner_id: i64,
+        #[diesel(sql_type = Nullable<Text>)]
+        username: Option<String>,
+        #[diesel(sql_type = Integer)]
+        attempts: i32,
+        #[diesel(sql_type = Nullable<Text>)]
+        last_error: Option<String>,
+        #[diesel(sql_type = Timestamp)]
+        next_attempt_at: NaiveDateTime,
+        #[diesel(sql_type = Timestamp)]
+        created_at: NaiveDateTime,
+    }
+    let rows: Vec<Row> = sql_query(concat!(
+        "/* awards */ SELECT ",
+        badge_class_columns!(),
+        ", w.id AS award_id, w.state, w.state_reason, w.rule, w.learner_id, l.username, w.attempts, w.last_error, \
+         w.next_attempt_at, w.created_at \
+         FROM award w JOIN badge_class b ON b.id = w.badge_class_id LEFT JOIN learner l ON l.learner_id = w.learner_id \
+         WHERE ($1 = '*' OR w.state = $1) ORDER BY w.created_at DESC, w.id DESC LIMIT $2 OFFSET $3",
+    ))
+    .bind::<Text, _>(state.map_or("*", AwardState::as_str))
+    .bind::<BigInt, _>(window.length)
+    .bind::<BigInt, _>(window.start)
+    .load(tx.conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ListedAward {
+            id: row.award_id,
+            state: row.state,
+            state_reason: row.state_reason,
+            rule: row.rule,
+            learner: LearnerId(row.learner_id),
+            username: row.username.unwrap_or_default(),
+            badge_class: row.badge_class.into(),
+            attempts: row.attempts,
+            last_error: row.last_error,
+            next_attempt_at: row.next_attempt_at.and_utc(),
+            created: row.created_at.and_utc(),
+        })
+        .collect())
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+#[derive(QueryableByName)]
+struct BadgeClassRow {
+    #[diesel(sql_type = Integer)]
+    badge_class_id: i32,
+    #[diesel(sql_type = Text)]
+    slug: String,
+    #[diesel(sql_type = Text)]
+    issuing_component: String,
+    #[diesel(sql_type = Text)]
+    course_id: String,
+    #[diesel(sql_type = Text)]
+    mode: String,
+    #[diesel(sql_type = Text)]
+    display_name: String,
+    #[diesel(sql_type = Text)]
+    description: String,
+    #[diesel(sql_type = Text)]
+    criteria: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    backend_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    backend_image_url: Option<String>,
+    #[diesel(sql_type = Text)]
+    public_id: String,
+}
+
+impl From<BadgeClassRow> for BadgeClass {
+    fn from(row: BadgeClassRow) -> Self {
+        Self {
+            id: BadgeClassId(row.badge_class_id),
+            key: BadgeClassKey {
+                slug: row.slug,
+                issuing_component: row.issuing_component,
+                course_id: row.course_id,
+            },
+            mode: row.mode,
+            display_name: row.display_name,
+            description: row.description,
+            criteria: row.criteria,
+            backend_id: row.backend_id,
+            backend_image_url: row.backend_image_url,
+            public_id: row.public_id,
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct AssertionRow {
+    #[diesel(embed)]
+    badge_class: BadgeClassRow,
+    #[diesel(sql_type = Text)]
+    assertion_id: String,
+    #[diesel(sql_type = Text)]
+    backend: String,
+    #[diesel(sql_type = Text)]
+    assertion_url: String,
+    #[diesel(sql_type = Text)]
+    image_url: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    evidence_url: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    recipient_salt: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    recipient_hash: Option<String>,
+    #[diesel(sql_type = Timestamp)]
+    created_at: NaiveDateTime,
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    revoked_at: Option<NaiveDateTime>,
+    #[diesel(sql_type = Nullable<Text>)]
+    revocation_reason: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    username: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    course_name: Option<String>,
+}
+
+impl From<AssertionRow> for PublicAssertion {
+    fn from(row: AssertionRow) -> Self {
+        let reason = row.revocation_reason.unwrap_or_default();
+        Self {
+            id: row.assertion_id,
+            backend: row.backend,
+            assertion_url: row.assertion_url,
+            image_url: row.image_url,
+            evidence_url: row.evidence_url,
+            recipient: row.recipient_salt.zip(row.recipient_hash),
+            created: row.created_at.and_utc(),
+            revoked: row.revoked_at.map(|at| (at.and_utc(), reason)),
+            username: row.username.unwrap_or_default(),
+            badge_class: row.badge_class.into(),
+            course_name: row.course_name.filter(|name| !name.is_empty()),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Awards: decisions on their way to an assertion. The states and what leads from one to another: [`AwardState`].
+//!
+//! Rows that a statement takes in bulk travel as one JSON text, which both databases unfold.
+
+use std::collections::HashSet;
+
+use chrono::NaiveDateTime;
+use diesel::{
+    QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{BigInt, Text, Timestamp},
+};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{AnyConnection, StoreError, Tx};
+use crate::domain::{
+    LearnerId,
+    award::{AwardId, Decision},
+    badge_class::BadgeClassId,
+};
+
+/// What names an award's row.
+pub type AwardKey = (LearnerId, AwardId);
+
+#[derive(Serialize)]
+struct NewAward<'a> {
+    learner_id: i64,
+    id: Uuid,
+    badge_class_id: i32,
+    idempotency_key: &'a str,
+    rule: &'static str,
+    by_backfill: bool,
+    threshold: Option<i32>,
+    rule_count: Option<i32>,
+    configuration_id: Option<i32>,
+    event_id: Option<&'a str>,
+    event_time: Option<String>,
+    evidence_url: Option<&'a str>,
+}
+
+#[derive(QueryableByName)]
+struct KeyRow {
+    #[diesel(sql_type = BigInt)]
+    learner_id: i64,
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+impl KeyRow {
+    fn key(self) -> Result<AwardKey, StoreError> {
+        Ok((LearnerId(self.learner_id), award_id(&self.id)?))
+    }
+}
+
+/// Stores these decisions as pending awards and returns the new ones, ordered by learner and award id.
+///
+/// A decision that was stored before (by whomever) changes nothing and is not returned. The caller holds the rows of
+/// the learners.
+pub fn insert_decisions(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Vec<Decision>, StoreError> {
+    const POSTGRES: &str = "/* awards::insert_decisions */ INSERT INTO award \
+         (learner_id, id, badge_class_id, idempotency_key, rule, by_backfill, threshold, rule_count, \
+          configuration_id, event_id, event_time, evidence_url, state, next_attempt_at, created_at, updated_at) \
+         SELECT x.*, 'pending', $1, $1, $1 FROM jsonb_to_recordset($2::jsonb) AS x \
+         (learner_id bigint, id text, badge_class_id integer, idempotency_key text, rule text, by_backfill boolean, \
+          threshold integer, rule_count integer, configuration_id integer, event_id text, event_time timestamp, \
+          evidence_url text) \
+         ORDER BY x.learner_id, x.id ON CONFLICT DO NOTHING RETURNING learner_id, id";
+    const SQLITE: &str = "/* awards::insert_decisions */ INSERT INTO award \
+         (learner_id, id, badge_class_id, idempotency_key, rule, by_backfill, threshold, rule_count, \
+          configuration_id, event_id, event_time, evidence_url, state, next_attempt_at, created_at, updated_at) \
+         SELECT value ->> 'learner_id', value ->> 'id', value ->> 'badge_class_id', value ->> 'idempotency_key', \
+          value ->> 'rule', value ->> 'by_backfill', value ->> 'threshold', value ->> 'rule_count', \
+          value ->> 'configuration_id', value ->> 'event_id', value ->> 'event_time', value ->> 'evidence_url', \
+          'pending', $1, $1, $1 FROM json_each($2) WHERE true ON CONFLICT DO NOTHING RETURNING learner_id, id";
+    if decisions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut keyed: Vec<(AwardKey, &Decision)> = decisions.iter().map(|decision| (key_of(decision), decision)).collect();
+    keyed.sort_by_key(|((learner, id), _)| (*learner, id.0));
+    keyed.dedup_by_key(|(key, _)| *key);
+    let rows: Vec<NewAward<'_>> = keyed.iter().map(|(key, decision)| new_award(*key, decision)).collect();
+    let sql = match tx.conn {
+        AnyConnection::Postgres(_) => POSTGRES,
+        AnyConnection::Sqlite(_) => SQLITE,
+    };
+    let now = tx.now()?;
+    let inserted: HashSet<AwardKey> = sql_query(sql)
+        .bind::<Timestamp, _>(now)
+        .bind::<Text, _>(json(&rows))
+        .load::<KeyRow>(tx.conn)?
+        .into_iter()
+        .map(KeyRow::key)
+        .collect::<Result<_, _>>()?;
+    let new = keyed.into_iter().filter(|(key, _)| inserted.contains(key));
+    Ok(new.map(|(_, decision)| decision.clone()).collect())
+}
+
+/// Lets the awards of these learners go on that wait for an e-mail address; returns how many.
+///
+/// To be called in the transaction that learnt the address, which holds the learners' rows.
+pub fn unblock_no_email(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<usize, StoreError> {
+    if learners.is_empty() {
+        return Ok(0);
+    }
+    let now = tx.now()?;
+    let ids: Vec<i64> = learners.iter().map(|learner| learner.0).collect();
+    Ok(sql_query(format!(
+        "/* awards::unblock_no_email */ UPDATE award SET state = {RESUMED}, state_reason = NULL, \
+         next_attempt_at = $1, updated_at = $1 \
+         WHERE state = 'blocked' AND state_reason = 'no_email' AND learner_id IN {}",
+        ids_of(tx.conn, "$2"),
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<Text, _>(json(&ids))
+    .execute(tx.conn)?)
+}
+
+/// Lets the awards of this badge class go on that wait for the badge class, its issuer or the rights to be repaired;
+/// returns how many.
+pub fn unblock_badge_class(tx: &mut Tx<'_>, badge_class: BadgeClassId) -> Result<usize, StoreError> {
+    let now = tx.now()?;
+    Ok(sql_query(format!(
+        "/* awards::unblock_badge_class */ UPDATE award SET state = {RESUMED}, state_reason = NULL, \
+         next_attempt_at = $1, updated_at = $1 \
+         WHERE state = 'blocked' AND state_reason <> 'no_email' AND badge_class_id = $2"
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<diesel::sql_types::Integer, _>(badge_class.0)
+    .execute(tx.conn)?)
+}
+
+/// Where an award goes on: what may have been carried out is looked up first.
+const RESUMED: &str = "CASE WHEN posted THEN 'uncertain' ELSE 'pending' END";
+
+fn key_of(decision: &Decision) -> AwardKey {
+    let id = AwardId::of(decision.learner, &decision.badge_class_key, &decision.idempotency_key);
+    (decision.learner, id)
+}
+
+fn new_award<'a>((learner, id): AwardKey, decision: &'a Decision) -> NewAward<'a> {
+    let reason = &decision.reason;
+    NewAward {
+        learner_id: learner.0,
+        id: id.0,
+        badge_class_id: decision.badge_class.0,
+        idempotency_key: &decision.idempotency_key,
+        rule: reason.rule.as_str(),
+        by_backfill: reason.by_backfill,
+        threshold: reason.threshold,
+        rule_count: reason.count,
+        configuration_id: reason.configuration_id,
+        event_id: reason.event_id.as_deref(),
+        event_time: reason.event_time.map(|time| time_text(time.naive_utc())),
+        evidence_url: decision.evidence_url.as_deref(),
+    }
+}
+
+/// The ids of a JSON array as a subquery.
+pub(super) fn ids_of(conn: &AnyConnection, parameter: &str) -> String {
+    match conn {
+        AnyConnection::Postgres(_) => {
+            format!("(SELECT value::bigint FROM jsonb_array_elements_text({parameter}::jsonb))")
+        }
+        AnyConnection::Sqlite(_) => format!("(SELECT value FROM json_each({parameter}))"),
+    }
+}
+
+/// Rows as the JSON text that a statement unfolds.
+pub(super) fn json<T: Serialize>(rows: &T) -> String {
+    serde_json::to_string(rows).expect("rows of texts and numbers are JSON")
+}
+
+/// A time as both databases read it from a text.
+pub(super) fn time_text(time: NaiveDateTime) -> String {
+    time.format("%F %T%.f").to_string()
+}
+
+pub(super) fn award_id(text: &str) -> Result<AwardId, StoreError> {
+    let id = Uuid::parse_str(text).map_err(|_| StoreError::Corrupt(format!("award id {text:?}")))?;
+    Ok(AwardId(id))
+}

@@ -1,0 +1,185 @@
+//! One statement for many rows, for the hot path.
+//!
+//! The rows travel as one parameter a column (PostgreSQL, `unnest`) or as one JSON text (SQLite, `json_each`), so the
+//! statement's text never depends on their number, and a connection prepares it once. Diesel's own `sql_query` is
+//! prepared anew each time.
+
+use std::marker::PhantomData;
+
+use chrono::NaiveDateTime;
+use diesel::{
+    PgConnection, QueryResult, RunQueryDsl, SqliteConnection,
+    pg::Pg,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    query_dsl::methods::LoadQuery,
+    sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamp},
+    sqlite::Sqlite,
+};
+use serde_json::Value;
+
+use super::{AnyConnection, StoreError, Tx};
+
+/// The values of one column.
+pub(super) enum Column<'a> {
+    BigInts(Vec<i64>),
+    Integers(Vec<i32>),
+    Bools(Vec<Option<bool>>),
+    Texts(Vec<Option<&'a str>>),
+    Times(Vec<Option<NaiveDateTime>>),
+}
+
+/// A statement over rows: `before`, the rows as a table `x` of these columns, `after`.
+///
+/// `ST` is the SQL type of the rows that it returns.
+pub(super) struct Statement<'a, ST = ()> {
+    before: &'static str,
+    columns: Vec<(&'static str, Column<'a>)>,
+    after: &'static str,
+    /// What PostgreSQL alone is told at the end, such as `FOR UPDATE`.
+    after_on_postgres: &'static str,
+    /// The rows for SQLite.
+    json: String,
+    returns: PhantomData<ST>,
+}
+
+impl<'a, ST> Statement<'a, ST> {
+    pub(super) fn new(before: &'static str, columns: Vec<(&'static str, Column<'a>)>, after: &'static str) -> Self {
+        Self {
+            before,
+            columns,
+            after,
+            after_on_postgres: "",
+            json: String::new(),
+            returns: PhantomData,
+        }
+    }
+
+    /// Adds what PostgreSQL alone is told at the end.
+    pub(super) fn on_postgres(mut self, after: &'static str) -> Self {
+        self.after_on_postgres = after;
+        self
+    }
+
+    /// Runs it and returns its rows.
+    pub(super) fn load<U>(mut self, tx: &mut Tx<'_>) -> Result<Vec<U>, StoreError>
+    where
+        Self: LoadQuery<'a, PgConnection, U> + LoadQuery<'a, SqliteConnection, U>,
+    {
+        Ok(match tx.conn {
+            AnyConnection::Postgres(conn) => RunQueryDsl::load(self, conn)?,
+            AnyConnection::Sqlite(conn) => {
+                self.json = json(&self.columns);
+                RunQueryDsl::load(self, conn)?
+            }
+        })
+    }
+}
+
+impl Statement<'_> {
+    /// Runs it and returns how many rows it touched.
+    pub(super) fn execute(mut self, tx: &mut Tx<'_>) -> Result<usize, StoreError> {
+        Ok(match tx.conn {
+            AnyConnection::Postgres(conn) => RunQueryDsl::execute(self, conn)?,
+            AnyConnection::Sqlite(conn) => {
+                self.json = json(&self.columns);
+                RunQueryDsl::execute(self, conn)?
+            }
+        })
+    }
+}
+
+impl<ST> QueryId for Statement<'_, ST> {
+    type QueryId = ();
+    // The statement is found again by its text.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<ST> Query for Statement<'_, ST> {
+    type SqlType = ST;
+}
+
+impl<ST> RunQueryDsl<PgConnection> for Statement<'_, ST> {}
+impl<ST> RunQueryDsl<SqliteConnection> for Statement<'_, ST> {}
+
+impl<ST> QueryFragment<Pg> for Statement<'_, ST> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.before);
+        out.push_sql(" unnest(");
+        for (n, (_, column)) in self.columns.iter().enumerate() {
+            if n > 0 {
+                out.push_sql(", ");
+            }
+            push_array(column, out.reborrow())?;
+        }
+        out.push_sql(") AS x (");
+        for (n, (name, _)) in self.columns.iter().enumerate() {
+            if n > 0 {
+                out.push_sql(", ");
+            }
+            out.push_sql(name);
+        }
+        out.push_sql(") ");
+        out.push_sql(self.after);
+        out.push_sql(self.after_on_postgres);
+        Ok(())
+    }
+}
+
+impl<ST> QueryFragment<Sqlite> for Statement<'_, ST> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql(self.before);
+        out.push_sql(" (SELECT ");
+        for (n, (name, _)) in self.columns.iter().enumerate() {
+            if n > 0 {
+                out.push_sql(", ");
+            }
+            out.push_sql(&format!("value ->> {n} AS {name}"));
+        }
+        out.push_sql(" FROM json_each(");
+        out.push_bind_param::<Text, _>(&self.json)?;
+        out.push_sql(")) AS x ");
+        out.push_sql(self.after);
+        Ok(())
+    }
+}
+
+fn push_array<'b>(column: &'b Column<'_>, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    match column {
+        Column::BigInts(values) => out.push_bind_param::<Array<BigInt>, _>(values)?,
+        Column::Integers(values) => out.push_bind_param::<Array<Integer>, _>(values)?,
+        Column::Bools(values) => out.push_bind_param::<Array<Nullable<Bool>>, _>(values)?,
+        Column::Texts(values) => out.push_bind_param::<Array<Nullable<Text>>, _>(values)?,
+        Column::Times(values) => out.push_bind_param::<Array<Nullable<Timestamp>>, _>(values)?,
+    }
+    Ok(())
+}
+
+/// A JSON array of rows, each an array in the order of the columns.
+fn json(columns: &[(&'static str, Column<'_>)]) -> String {
+    let count = columns.first().map_or(0, |(_, column)| len(column));
+    let rows: Vec<Value> = (0..count)
+        .map(|row| columns.iter().map(|(_, column)| value(column, row)).collect())
+        .collect();
+    Value::from(rows).to_string()
+}
+
+fn len(column: &Column<'_>) -> usize {
+    match column {
+        Column::BigInts(values) => values.len(),
+        Column::Integers(values) => values.len(),
+        Column::Bools(values) => values.len(),
+        Column::Texts(values) => values.len(),
+        Column::Times(values) => values.len(),
+    }
+}
+
+fn value(column: &Column<'_>, row: usize) -> Value {
+    match column {
+        Column::BigInts(values) => values[row].into(),
+        Column::Integers(values) => values[row].into(),
+        Column::Bools(values) => values[row].into(),
+        Column::Texts(values) => values[row].into(),
+        // As diesel writes times to SQLite.
+        Column::Times(values) => values[row].map(|time| time.format("%F %T%.f").to_string()).into(),
+    }
+}

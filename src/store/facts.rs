@@ -1,0 +1,182 @@
+//! Facts: one row for each learner and course.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::NaiveDateTime;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp};
+
+use super::{
+    StoreError, Tx,
+    bulk::{Column, Statement},
+    courses::{CourseId, stamp},
+};
+use crate::domain::{
+    CourseKey, LearnerId,
+    event::Stamp,
+    facts::{CertificateFact, CourseFacts, EnrollmentFact},
+};
+
+/// What names a row of facts.
+pub type Pair = (LearnerId, CourseId);
+
+type Row = (
+    i64,
+    i32,
+    Option<bool>,
+    Option<String>,
+    Option<NaiveDateTime>,
+    Option<String>,
+    Option<bool>,
+    Option<String>,
+    Option<NaiveDateTime>,
+    Option<String>,
+    Option<String>,
+);
+type RowType = (
+    BigInt,
+    Integer,
+    Nullable<Bool>,
+    Nullable<Text>,
+    Nullable<Timestamp>,
+    Nullable<Text>,
+    Nullable<Bool>,
+    Nullable<Text>,
+    Nullable<Timestamp>,
+    Nullable<Text>,
+    Nullable<Text>,
+);
+
+/// The facts of these pairs, where there are any. The caller holds the learners' rows.
+pub fn read(tx: &mut Tx<'_>, pairs: &[Pair]) -> Result<HashMap<Pair, CourseFacts>, StoreError> {
+    if pairs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<Row> = Statement::<RowType>::new(
+        "/* facts::read */ SELECT f.learner_id, f.course_id, f.enrolled, f.enrolled_mode, f.enrolled_at, \
+         f.enrolled_event, f.passed, f.passed_mode, f.passed_at, f.passed_event, f.evidence_url FROM",
+        vec![
+            (
+                "learner_id",
+                Column::BigInts(pairs.iter().map(|pair| pair.0.0).collect()),
+            ),
+            (
+                "course_id",
+                Column::Integers(pairs.iter().map(|pair| pair.1.0).collect()),
+            ),
+        ],
+        "CROSS JOIN learner_course f WHERE f.learner_id = x.learner_id AND f.course_id = x.course_id",
+    )
+    .load(tx)?;
+    Ok(rows.into_iter().map(facts).collect())
+}
+
+/// Writes these facts, in ascending order of their pairs. The caller holds the learners' rows.
+pub fn write(tx: &mut Tx<'_>, facts: &[(Pair, &CourseFacts)]) -> Result<(), StoreError> {
+    if facts.is_empty() {
+        return Ok(());
+    }
+    let enrolled = || facts.iter().map(|(_, facts)| facts.enrollment.as_ref());
+    let passed = || facts.iter().map(|(_, facts)| facts.certificate.as_ref());
+    let time = |stamp: &Stamp| stamp.time.naive_utc();
+    let columns = vec![
+        (
+            "learner_id",
+            Column::BigInts(facts.iter().map(|(pair, _)| pair.0.0).collect()),
+        ),
+        (
+            "course_id",
+            Column::Integers(facts.iter().map(|(pair, _)| pair.1.0).collect()),
+        ),
+        (
+            "enrolled",
+            Column::Bools(enrolled().map(|e| e.map(|e| e.active)).collect()),
+        ),
+        (
+            "enrolled_mode",
+            Column::Texts(enrolled().map(|e| e.map(|e| e.mode.as_str())).collect()),
+        ),
+        (
+            "enrolled_at",
+            Column::Times(enrolled().map(|e| e.map(|e| time(&e.stamp))).collect()),
+        ),
+        (
+            "enrolled_event",
+            Column::Texts(enrolled().map(|e| e.map(|e| e.stamp.event_id.as_str())).collect()),
+        ),
+        ("passed", Column::Bools(passed().map(|p| p.map(|p| p.passed)).collect())),
+        (
+            "passed_mode",
+            Column::Texts(passed().map(|p| p.map(|p| p.mode.as_str())).collect()),
+        ),
+        (
+            "passed_at",
+            Column::Times(passed().map(|p| p.map(|p| time(&p.stamp))).collect()),
+        ),
+        (
+            "passed_event",
+            Column::Texts(passed().map(|p| p.map(|p| p.stamp.event_id.as_str())).collect()),
+        ),
+        (
+            "evidence_url",
+            Column::Texts(passed().map(|p| p.and_then(|p| p.evidence_url.as_deref())).collect()),
+        ),
+    ];
+    Statement::<()>::new(
+        "/* facts::write */ INSERT INTO learner_course (learner_id, course_id, enrolled, enrolled_mode, enrolled_at, \
+         enrolled_event, passed, passed_mode, passed_at, passed_event, evidence_url) SELECT x.* FROM",
+        columns,
+        "WHERE true ON CONFLICT (learner_id, course_id) DO UPDATE SET \
+         enrolled = excluded.enrolled, enrolled_mode = excluded.enrolled_mode, enrolled_at = excluded.enrolled_at, \
+         enrolled_event = excluded.enrolled_event, passed = excluded.passed, passed_mode = excluded.passed_mode, \
+         passed_at = excluded.passed_at, passed_event = excluded.passed_event, evidence_url = excluded.evidence_url",
+    )
+    .execute(tx)?;
+    Ok(())
+}
+
+/// Every course that these learners have passed.
+pub fn passed_courses(
+    tx: &mut Tx<'_>,
+    learners: &[LearnerId],
+) -> Result<HashMap<LearnerId, HashSet<CourseKey>>, StoreError> {
+    if learners.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(i64, String)> = Statement::<(BigInt, Text)>::new(
+        "/* facts::passed_courses */ SELECT f.learner_id, c.course_key FROM",
+        vec![("learner_id", Column::BigInts(learners.iter().map(|l| l.0).collect()))],
+        "CROSS JOIN learner_course f CROSS JOIN course c \
+         WHERE f.learner_id = x.learner_id AND c.id = f.course_id AND f.passed",
+    )
+    .load(tx)?;
+    let mut passed: HashMap<LearnerId, HashSet<CourseKey>> = HashMap::new();
+    for (learner, key) in rows {
+        let key = key
+            .parse()
+            .map_err(|_| StoreError::Corrupt(format!("course key {key:?}")))?;
+        passed.entry(LearnerId(learner)).or_default().insert(key);
+    }
+    Ok(passed)
+}
+
+fn facts(row: Row) -> (Pair, CourseFacts) {
+    let (learner, course, active, mode, at, event, passed, passed_mode, passed_at, passed_event, evidence_url) = row;
+    let enrollment = active.zip(stamp(at, event)).map(|(active, stamp)| EnrollmentFact {
+        active,
+        mode: mode.unwrap_or_default(),
+        stamp,
+    });
+    let certificate = passed
+        .zip(stamp(passed_at, passed_event))
+        .map(|(passed, stamp)| CertificateFact {
+            passed,
+            mode: passed_mode.unwrap_or_default(),
+            evidence_url,
+            stamp,
+        });
+    let facts = CourseFacts {
+        enrollment,
+        certificate,
+    };
+    ((LearnerId(learner), CourseId(course)), facts)
+}

@@ -1,0 +1,264 @@
+//! Learners: what is known of them, their counters, and the row that is their lock.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamp};
+
+use super::{
+    StoreError, Tx,
+    bulk::{Column, Statement},
+    courses::stamp,
+};
+use crate::domain::{
+    LearnerId,
+    evaluate::Progress,
+    event::{LearnerDetails, Stamp},
+};
+
+/// A learner as stored. Names and e-mail address are personal: not in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Learner {
+    /// The platform's user id.
+    pub id: LearnerId,
+    /// User name.
+    pub username: Learnt,
+    /// E-mail address.
+    pub email: Learnt,
+    /// Full name.
+    pub full_name: Learnt,
+    /// How many courses.
+    pub progress: Progress,
+    /// When the account was retired.
+    pub retired_at: Option<DateTime<Utc>>,
+}
+
+/// Something told by events, and by which one last.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Learnt {
+    /// What was told.
+    pub value: Option<String>,
+    /// By which event.
+    pub stamp: Option<Stamp>,
+}
+
+impl Learnt {
+    fn learn(&mut self, told: Option<&str>, stamp: &Stamp) -> bool {
+        let Some(told) = told.filter(|told| !told.is_empty()) else {
+            return false;
+        };
+        let newer = self.stamp.as_ref().is_none_or(|known| stamp > known);
+        if newer {
+            if self.value.as_deref() != Some(told) {
+                self.value = Some(told.to_owned());
+            }
+            self.stamp = Some(stamp.clone());
+        }
+        newer
+    }
+}
+
+impl Learner {
+    /// Takes in what an event tells, the newest of each, and says whether it was taken. A retired learner takes nothing.
+    pub fn learn(&mut self, details: &LearnerDetails, stamp: &Stamp) -> bool {
+        if self.retired_at.is_some() {
+            return false;
+        }
+        let username = self.username.learn(Some(&details.username), stamp);
+        let email = self.email.learn(details.email.as_deref(), stamp);
+        let name = self.full_name.learn(details.name.as_deref(), stamp);
+        username || email || name
+    }
+
+    /// Erases what is personal, and takes nothing of the kind from then on. Says whether it was not so before.
+    pub fn retire(&mut self, at: DateTime<Utc>) -> bool {
+        if self.retired_at.is_some() {
+            return false;
+        }
+        self.retired_at = Some(at);
+        self.username = Learnt::default();
+        self.email = Learnt::default();
+        self.full_name = Learnt::default();
+        true
+    }
+}
+
+impl std::fmt::Debug for Learner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Learner")
+            .field("id", &self.id.0)
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
+    }
+}
+
+type Row = (
+    i64,
+    String,
+    Option<NaiveDateTime>,
+    Option<String>,
+    Option<String>,
+    Option<NaiveDateTime>,
+    Option<String>,
+    Option<String>,
+    Option<NaiveDateTime>,
+    Option<String>,
+    i32,
+    i32,
+    Option<NaiveDateTime>,
+);
+type RowType = (
+    BigInt,
+    Text,
+    Nullable<Timestamp>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Timestamp>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Timestamp>,
+    Nullable<Text>,
+    Integer,
+    Integer,
+    Nullable<Timestamp>,
+);
+
+/// Holds the rows of these learners until the transaction ends, in ascending order, making those that are missing;
+/// then reads them.
+///
+/// Two statements, because under READ COMMITTED the second takes its snapshot when all locks are held, and so sees what
+/// every earlier holder committed. One statement would decide on what was there before it waited.
+pub fn hold(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<Vec<Learner>, StoreError> {
+    if learners.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<i64> = learners.iter().map(|learner| learner.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    // `WHERE false` writes nothing; PostgreSQL has locked the row by then.
+    Statement::<()>::new(
+        "/* learners::hold */ INSERT INTO learner (learner_id) SELECT learner_id FROM",
+        vec![("learner_id", Column::BigInts(ids.clone()))],
+        "WHERE true ORDER BY learner_id \
+         ON CONFLICT (learner_id) DO UPDATE SET enrolled = learner.enrolled WHERE false",
+    )
+    .execute(tx)?;
+    let rows: Vec<Row> = Statement::<RowType>::new(
+        "/* learners::hold */ SELECT l.learner_id, l.username, l.username_at, l.username_event, \
+         l.email, l.email_at, l.email_event, l.full_name, l.full_name_at, l.full_name_event, \
+         l.enrolled, l.completed, l.retired_at FROM",
+        vec![("learner_id", Column::BigInts(ids))],
+        "CROSS JOIN learner l WHERE l.learner_id = x.learner_id",
+    )
+    .load(tx)?;
+    Ok(rows.into_iter().map(learner).collect())
+}
+
+/// Writes what is known of these learners, whose rows the caller holds.
+pub fn update(tx: &mut Tx<'_>, learners: &[&Learner]) -> Result<(), StoreError> {
+    if learners.is_empty() {
+        return Ok(());
+    }
+    let mut columns = vec![(
+        "learner_id",
+        Column::BigInts(learners.iter().map(|learner| learner.id.0).collect()),
+    )];
+    type Attribute = fn(&Learner) -> &Learnt;
+    let attributes: [(_, Attribute); 3] = [
+        (["username", "username_at", "username_event"], |l| &l.username),
+        (["email", "email_at", "email_event"], |l| &l.email),
+        (["full_name", "full_name_at", "full_name_event"], |l| &l.full_name),
+    ];
+    for ([value, at, event], attribute) in attributes {
+        let all = || learners.iter().map(|learner| attribute(learner));
+        columns.push((value, Column::Texts(all().map(|a| a.value.as_deref()).collect())));
+        let stamps = || all().map(|a| a.stamp.as_ref());
+        columns.push((
+            at,
+            Column::Times(stamps().map(|s| s.map(|s| s.time.naive_utc())).collect()),
+        ));
+        columns.push((
+            event,
+            Column::Texts(stamps().map(|s| s.map(|s| s.event_id.as_str())).collect()),
+        ));
+    }
+    columns.push((
+        "enrolled",
+        Column::Integers(learners.iter().map(|l| l.progress.enrolled).collect()),
+    ));
+    columns.push((
+        "completed",
+        Column::Integers(learners.iter().map(|l| l.progress.completed).collect()),
+    ));
+    columns.push((
+        "retired_at",
+        Column::Times(learners.iter().map(|l| l.retired_at.map(|t| t.naive_utc())).collect()),
+    ));
+    Statement::<()>::new(
+        "/* learners::update */ UPDATE learner SET username = coalesce(x.username, ''), \
+         username_at = x.username_at, username_event = x.username_event, \
+         email = x.email, email_at = x.email_at, email_event = x.email_event, \
+         full_name = x.full_name, full_name_at = x.full_name_at, full_name_event = x.full_name_event, \
+         enrolled = x.enrolled, completed = x.completed, retired_at = x.retired_at FROM",
+        columns,
+        "WHERE learner.learner_id = x.learner_id",
+    )
+    .execute(tx)?;
+    Ok(())
+}
+
+/// Withdraws what is not yet issued of these learners, whose rows the caller holds, and erases the addresses that their
+/// awards were sent to. What a worker has in flight is left to that worker.
+pub fn cancel_awards(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<(), StoreError> {
+    if learners.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now()?;
+    Statement::<()>::new(
+        "/* learners::cancel_awards */ UPDATE award SET recipient = NULL, last_error = NULL, \
+         state_reason = CASE WHEN state IN ('pending', 'blocked', 'failed', 'uncertain') THEN 'retired' \
+         ELSE state_reason END, \
+         state = CASE WHEN state IN ('pending', 'blocked', 'failed', 'uncertain') THEN 'cancelled' ELSE state END, \
+         updated_at = x.now FROM",
+        vec![
+            ("learner_id", Column::BigInts(learners.iter().map(|l| l.0).collect())),
+            ("now", Column::Times(vec![Some(now); learners.len()])),
+        ],
+        "WHERE award.learner_id = x.learner_id AND award.state <> 'issuing'",
+    )
+    .execute(tx)?;
+    Ok(())
+}
+
+fn learner(row: Row) -> Learner {
+    let (
+        id,
+        username,
+        username_at,
+        username_event,
+        email,
+        email_at,
+        email_event,
+        name,
+        name_at,
+        name_event,
+        enrolled,
+        completed,
+        retired_at,
+    ) = row;
+    Learner {
+        id: LearnerId(id),
+        username: Learnt {
+            value: Some(username).filter(|name| !name.is_empty()),
+            stamp: stamp(username_at, username_event),
+        },
+        email: Learnt {
+            value: email,
+            stamp: stamp(email_at, email_event),
+        },
+        full_name: Learnt {
+            value: name,
+            stamp: stamp(name_at, name_event),
+        },
+        progress: Progress { enrolled, completed },
+        retired_at: retired_at.map(|time| time.and_utc()),
+    }
+}
