@@ -50,7 +50,9 @@ impl BinaryApp {
     /// SIGTERM; returns its exit code.
     pub fn terminate(&self) -> Option<i32> {
         self.process.signal("TERM");
-        process::wait_until("the program ends", std::time::Duration::from_secs(40), || self.process.has_ended());
+        process::wait_until("the program ends", std::time::Duration::from_secs(40), || {
+            self.process.has_ended()
+        });
         self.process.exit_status().expect("it has ended").code()
     }
 
@@ -89,7 +91,10 @@ fn is_ready(address: &str) -> std::io::Result<bool> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address)?;
     stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer.starts_with("HTTP/1.1 200"))
@@ -109,12 +114,18 @@ impl Drop for BinaryApp {
         let log = self.log();
         if std::thread::panicking() {
             let from = log.len().saturating_sub(8_000);
-            eprintln!("the end of the log:\n{}", String::from_utf8_lossy(&log.as_bytes()[from..]));
+            eprintln!(
+                "the end of the log:\n{}",
+                String::from_utf8_lossy(&log.as_bytes()[from..])
+            );
             return;
         }
         assert_eq!(logs::leak(&log), None, "the log says what it must not");
         assert!(!log.contains("panicked at"), "something panicked: {log}");
-        let letters = self.world.database.lines("SELECT reason || ': ' || message AS line FROM dead_letter");
+        let letters = self
+            .world
+            .database
+            .lines("SELECT reason || ': ' || message AS line FROM dead_letter");
         assert_eq!(letters.len(), self.world.dead_letters, "dead letters: {letters:?}");
     }
 }

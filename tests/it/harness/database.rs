@@ -59,14 +59,20 @@ impl Database {
         }
         let path = self.url.trim_start_matches("sqlite://");
         let mut conn = SqliteConnection::establish(path).expect("the file is a database");
-        diesel::sql_query("PRAGMA busy_timeout = 10000").execute(&mut conn).expect("SQLite answers");
-        let lines: Vec<Line> = diesel::sql_query(sql).load(&mut conn).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        diesel::sql_query("PRAGMA busy_timeout = 10000")
+            .execute(&mut conn)
+            .expect("SQLite answers");
+        let lines: Vec<Line> = diesel::sql_query(sql)
+            .load(&mut conn)
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
         lines.into_iter().map(|line| line.line).collect()
     }
 
     /// How many rows a table has under this condition.
     pub fn count(&self, table: &str, condition: &str) -> usize {
-        let lines = self.lines(&format!("SELECT CAST(count(*) AS text) AS line FROM {table} WHERE {condition}"));
+        let lines = self.lines(&format!(
+            "SELECT CAST(count(*) AS text) AS line FROM {table} WHERE {condition}"
+        ));
         lines[0].parse().expect("a number")
     }
 }

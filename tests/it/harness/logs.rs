@@ -22,7 +22,10 @@ pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no one panics while writing").extend_from_slice(bytes);
+        self.0
+            .lock()
+            .expect("no one panics while writing")
+            .extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -78,14 +81,20 @@ pub fn leak(log: &str) -> Option<&str> {
             let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
             rest.starts_with("@example.com")
         });
-        let named = line.split("Learner ").skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let named = line
+            .split("Learner ")
+            .skip(1)
+            .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
         personal || named || line.contains(SECRET_KEY) || line.contains(tokens::SECRET)
     })
 }
 
 #[test]
 fn a_leak_is_seen_and_other_lines_are_not() {
-    assert_eq!(leak("fine\nto learner42@example.com now"), Some("to learner42@example.com now"));
+    assert_eq!(
+        leak("fine\nto learner42@example.com now"),
+        Some("to learner42@example.com now")
+    );
     assert!(leak("name=Learner 7").is_some() && leak(&format!("key {SECRET_KEY}")).is_some());
     assert!(leak(tokens::SECRET).is_some());
     assert_eq!(leak("learner 42, learner42, badgr@example.com, Learner upserts"), None);

@@ -1,6 +1,6 @@
 //! What the tests stand on.
 
-pub mod app;
+// pub mod app;
 pub mod binary;
 pub mod database;
 pub mod events;
@@ -10,6 +10,6 @@ pub mod kafka;
 pub mod logs;
 pub mod postgres;
 pub mod process;
-pub mod topics;
 pub mod tokens;
+pub mod topics;
 pub mod world;

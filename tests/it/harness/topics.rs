@@ -125,18 +125,24 @@ impl Topics {
 
     /// A topic's whole name.
     pub fn name(&self, topic: &str) -> String {
-        self.prefix.as_ref().map_or_else(|| topic.to_owned(), |prefix| format!("{prefix}-{topic}"))
+        self.prefix
+            .as_ref()
+            .map_or_else(|| topic.to_owned(), |prefix| format!("{prefix}-{topic}"))
     }
 
     /// Hands a record to the client without waiting for the broker.
     pub fn queue(&self, record: &Outgoing) {
         let topic = self.name(&record.topic);
-        let headers = record.value.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: Some(value),
-            })
-        });
+        let headers = record
+            .value
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(value),
+                })
+            });
         let mut base = BaseRecord::to(&topic).payload(&record.value.body).headers(headers);
         if let Some(key) = &record.key {
             base = base.key(key.as_bytes());
@@ -212,7 +218,9 @@ impl Reader {
             .set("fetch.queue.backoff.ms", "10")
             .create()
             .expect("a consumer can be made");
-        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("the broker answers");
+        let metadata = consumer
+            .fetch_metadata(Some(topic), PATIENCE)
+            .expect("the broker answers");
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         let mut assignment = TopicPartitionList::new();
         for partition in partitions {

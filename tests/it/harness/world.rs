@@ -102,7 +102,11 @@ impl World {
 
     /// Gets a path (or a whole URL below this service): status and JSON (null if it is none).
     pub async fn get(&self, path: &str, token: Option<&Token>) -> (u16, Value) {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.http) };
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.http)
+        };
         let mut request = self.client.get(url);
         if let Some(token) = token {
             request = request.header("Authorization", format!("JWT {}", token.hs256()));
@@ -143,9 +147,15 @@ impl World {
             std::fs::write(&path, value.to_string()).expect("the file can be written");
             path.display().to_string()
         };
-        let slugs = [enrolled, completed].into_iter().flat_map(str::lines).filter_map(|line| line.split(',').nth(1));
+        let slugs = [enrolled, completed]
+            .into_iter()
+            .flat_map(str::lines)
+            .filter_map(|line| line.split(',').nth(1));
         let slugs = slugs.chain(groups.lines().filter_map(|line| line.split(',').next()));
-        let classes: Vec<Value> = (0..).zip(slugs).map(|(seed, slug)| badge_class(slug, "openedx__course", seed)).collect();
+        let classes: Vec<Value> = (0..)
+            .zip(slugs)
+            .map(|(seed, slug)| badge_class(slug, "openedx__course", seed))
+            .collect();
         let file = write("classes.json", &json!({"badge_classes": classes}));
         self.cli(&["badge-class", "import", &file]);
         let configuration = json!({
@@ -159,7 +169,10 @@ impl World {
         let mut found: Vec<(String, String)> = once_each(&self.topics.awarded())
             .iter()
             .map(|record| {
-                let slug = record.json()["badge_class"]["slug"].as_str().expect("a slug").to_owned();
+                let slug = record.json()["badge_class"]["slug"]
+                    .as_str()
+                    .expect("a slug")
+                    .to_owned();
                 (record.key(), slug)
             })
             .collect();
