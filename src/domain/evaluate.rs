@@ -201,6 +201,6 @@ mod tests {
             ),
             [1]
         );
-        assert!(awarded(&rules, (0, 2), (0, 3), std::slice::from_ref(&c), &[a, b, c]).is_empty());
+        assert!(awarded(&rules, (0, 2), (0, 3), std::slice::from_ref(&c), &[a, b, c.clone()]).is_empty());
     }
 }
