@@ -20,6 +20,7 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod ingest;
+pub mod issue;
 pub mod kafka;
 pub mod retry;
 pub mod secret;

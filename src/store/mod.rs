@@ -19,6 +19,7 @@ pub mod event_badges;
 pub mod facts;
 pub mod learners;
 pub mod outbox;
+mod patience;
 pub mod positions;
 pub(crate) mod schema;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use diesel::r2d2::{Pool, PooledConnection};
 
 pub use connection::{AnyConnection, DatabaseUrl, InvalidDatabaseUrl, Manager};
 pub use error::{Disposition, StoreError};
+pub use patience::Patience;
 
 use crate::{clock::Clock, telemetry::Metrics};
 

@@ -145,6 +145,21 @@ pub fn unblock_badge_class(tx: &mut Tx<'_>, badge_class: BadgeClassId) -> Result
     .execute(tx.conn)?)
 }
 
+/// Lets up to `limit` awards go on, those first that wait longest, that wait for anything but an e-mail address; returns
+/// how many.
+pub fn resume_blocked(tx: &mut Tx<'_>, limit: usize) -> Result<usize, StoreError> {
+    let now = tx.now()?;
+    Ok(sql_query(format!(
+        "/* awards::resume_blocked */ UPDATE award SET state = {RESUMED}, state_reason = NULL, \
+         next_attempt_at = $1, updated_at = $1 WHERE (learner_id, id) IN (SELECT learner_id, id FROM award \
+         WHERE state = 'blocked' AND state_reason <> 'no_email' ORDER BY next_attempt_at LIMIT $2 {})",
+        unfold::skip_locked(tx.conn),
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+    .execute(tx.conn)?)
+}
+
 /// Where an award goes on: what may have been carried out is looked up first.
 const RESUMED: &str = "CASE WHEN posted THEN 'uncertain' ELSE 'pending' END";
 
