@@ -22,6 +22,7 @@ pub mod http;
 pub mod ingest;
 pub mod issue;
 pub mod kafka;
+pub mod publish;
 pub mod retry;
 pub mod secret;
 pub mod store;

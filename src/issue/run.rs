@@ -7,14 +7,14 @@ use std::{
 
 use tokio::{
     sync::{Notify, mpsc},
-    task::JoinSet,
+    task::{JoinError, JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{IssueError, Issuer, attempt::Done, delta};
 use crate::store::{
     Patience, StoreError,
-    awards::{self, ClaimedAward},
+    awards::{self, Claim},
 };
 
 /// Awards that a local backend issues in one transaction.
@@ -44,15 +44,14 @@ impl Issuer {
         let mut patience = Patience::new("issue");
         while !stop.is_cancelled() {
             let claimed_at = Instant::now();
-            let awards = match self.claim(BATCH).await {
-                Ok(awards) => awards,
+            let Claim { awards, more } = match self.claim(BATCH).await {
+                Ok(claim) => claim,
                 Err(error) => {
                     patience.wait(error, stop).await?;
                     continue;
                 }
             };
             patience.rest();
-            let full = awards.len() == BATCH;
             let mut done = Vec::with_capacity(awards.len());
             for award in &awards {
                 match self.attempt(award, claimed_at).await {
@@ -64,7 +63,7 @@ impl Issuer {
                 }
             }
             self.write(done, stop).await?;
-            if !full {
+            if !more {
                 self.idle(self.settings.poll, stop).await;
             }
         }
@@ -85,7 +84,9 @@ impl Issuer {
         };
         let mut tasks = JoinSet::new();
         let claiming = self.claim_while_allowed(&mut tasks, &results, &writer, stop).await;
-        while tasks.join_next().await.is_some() {}
+        while let Some(ended) = tasks.join_next().await {
+            rethrow(ended);
+        }
         drop(results);
         let writing = writer
             .await
@@ -97,16 +98,14 @@ impl Issuer {
         self: &Arc<Self>,
         tasks: &mut JoinSet<()>,
         results: &mpsc::Sender<Done>,
-        writer: &tokio::task::JoinHandle<Result<(), StoreError>>,
+        writer: &JoinHandle<Result<(), StoreError>>,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
         let mut patience = Patience::new("issue");
         let freed = Arc::new(Notify::new());
         while !stop.is_cancelled() && !writer.is_finished() {
             while let Some(ended) = tasks.try_join_next() {
-                if let Err(error) = ended {
-                    std::panic::resume_unwind(error.into_panic());
-                }
+                rethrow(ended);
             }
             let allowed = self.breaker().allowance(Instant::now(), tasks.len());
             let limit = match allowed {
@@ -121,15 +120,14 @@ impl Issuer {
                 }
             };
             let claimed_at = Instant::now();
-            let awards = match self.claim(limit).await {
-                Ok(awards) => awards,
+            let Claim { awards, more } = match self.claim(limit).await {
+                Ok(claim) => claim,
                 Err(error) => {
                     patience.wait(error, stop).await?;
                     continue;
                 }
             };
             patience.rest();
-            let full = awards.len() == limit;
             for award in awards {
                 let (issuer, results, freed) = (Arc::clone(self), results.clone(), Arc::clone(&freed));
                 tasks.spawn(async move {
@@ -146,14 +144,14 @@ impl Issuer {
                     freed.notify_one();
                 });
             }
-            if !full {
+            if !more {
                 self.idle(self.settings.poll, stop).await;
             }
         }
         Ok(())
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<ClaimedAward>, StoreError> {
+    async fn claim(&self, limit: usize) -> Result<Claim, StoreError> {
         let (lease, settle) = (delta(self.lease()), delta(self.backend.settle_time()));
         self.store
             .run(move |store| store.transaction("claim_awards", |tx| awards::claim(tx, limit, lease, settle)))
@@ -181,8 +179,8 @@ impl Issuer {
             let pause = match resumed {
                 Ok(resumed) => {
                     limit = PROBES;
+                    self.probing.store(resumed > 0, Ordering::Relaxed);
                     if resumed > 0 {
-                        self.probing.store(true, Ordering::Relaxed);
                         self.wake.notify_one();
                     }
                     PROBE_EVERY
@@ -197,5 +195,14 @@ impl Issuer {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+}
+
+/// A task that panicked takes the loop down with it.
+fn rethrow(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
 }

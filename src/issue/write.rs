@@ -95,7 +95,7 @@ impl Issuer {
         let mut last_tries = 0;
         let issued: HashSet<_> = completed.iter().map(|one| one.assertion.badge_class).collect();
         // A backend that issues again what was blocked has been repaired.
-        let repaired = if !issued.is_empty() && self.probing.swap(false, Ordering::Relaxed) {
+        let repaired = if !issued.is_empty() && self.probing.load(Ordering::Relaxed) {
             issued
         } else {
             HashSet::new()

@@ -19,7 +19,7 @@ use diesel::{
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use claim::{ClaimedAward, claim};
+pub use claim::{Claim, ClaimedAward, claim};
 pub use complete::{Completed, Step, apply_steps, complete};
 pub(super) use overview::age_seconds;
 pub use overview::{AwardRow, count_published, counts_by_open_state, get, oldest_pending_age, retry};
