@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     kafka::{Producer, Receipt, SendError},
     store::{
-        Patience, Store, StoreError,
+        Patience, Store, StoreError, Tx,
         dead_letter_relay::{self, ClaimedDeadLetter, DeadLetterLease},
         outbox::{self, ClaimedEvent, EventLease},
     },
@@ -176,11 +176,11 @@ impl Publisher {
             );
         }
         let went_out = !sent.acknowledged.is_empty();
-        self.keep_events(sent).await?;
+        self.keep_events(sent, stop).await?;
         Ok(went_out)
     }
 
-    async fn keep_events(&self, sent: Sent<ClaimedEvent>) -> Result<(), StoreError> {
+    async fn keep_events(&self, sent: Sent<ClaimedEvent>, stop: &CancellationToken) -> Result<(), StoreError> {
         let leases = |events: &[ClaimedEvent]| events.iter().map(|event| event.lease).collect::<Vec<EventLease>>();
         let (acknowledged, again) = (leases(&sent.acknowledged), leases(&sent.again));
         let refused: Vec<(EventLease, &'static str)> = sent
@@ -188,20 +188,43 @@ impl Publisher {
             .iter()
             .map(|(event, error)| (event.lease, error.code()))
             .collect();
-        self.store
-            .run(move |store| {
-                store.transaction("mark_published", |tx| {
-                    outbox::mark_published(tx, &acknowledged)?;
-                    if !again.is_empty() {
-                        outbox::release(tx, &again, PAUSE)?;
-                    }
-                    for (lease, reason) in &refused {
-                        outbox::park(tx, *lease, reason)?;
-                    }
-                    Ok(())
-                })
-            })
-            .await
+        self.keep("mark_published", stop, move |tx| {
+            outbox::mark_published(tx, &acknowledged)?;
+            if !again.is_empty() {
+                outbox::release(tx, &again, PAUSE)?;
+            }
+            for (lease, reason) in &refused {
+                outbox::park(tx, *lease, reason)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes what came of sending, waiting for a database that is down; told to stop, only once.
+    async fn keep(
+        &self,
+        name: &'static str,
+        stop: &CancellationToken,
+        work: impl Fn(&mut Tx<'_>) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> Result<(), StoreError> {
+        let mut patience = Patience::new("publish: marking");
+        let work = Arc::new(work);
+        loop {
+            let once = Arc::clone(&work);
+            let kept = self
+                .store
+                .run(move |store| store.transaction(name, |tx| once(tx)))
+                .await;
+            match kept {
+                Ok(()) => {
+                    patience.rest();
+                    return Ok(());
+                }
+                Err(error) if stop.is_cancelled() => return Err(error),
+                Err(error) => patience.wait(error, stop).await?,
+            }
+        }
     }
 
     /// Publishes one claim of dead letters. Says whether there was any that went out.
@@ -248,14 +271,11 @@ impl Publisher {
         let mut done: Vec<DeadLetterLease> = sent.acknowledged.iter().map(lease).collect();
         done.extend(digested.refused.iter().map(|(letter, _)| letter.lease));
         let again: Vec<DeadLetterLease> = sent.again.iter().map(lease).collect();
-        self.store
-            .run(move |store| {
-                store.transaction("mark_dead_letters", |tx| {
-                    dead_letter_relay::mark_published(tx, &done)?;
-                    dead_letter_relay::release(tx, &again, PAUSE)
-                })
-            })
-            .await?;
+        self.keep("mark_dead_letters", stop, move |tx| {
+            dead_letter_relay::mark_published(tx, &done)?;
+            dead_letter_relay::release(tx, &again, PAUSE)
+        })
+        .await?;
         Ok(went_out)
     }
 
