@@ -20,6 +20,7 @@ pub mod event_badges;
 pub mod facts;
 pub mod learners;
 pub mod outbox;
+mod patience;
 pub mod positions;
 pub mod preview;
 pub(crate) mod schema;
@@ -35,6 +36,7 @@ use diesel::r2d2::{Pool, PooledConnection};
 
 pub use connection::{AnyConnection, DatabaseUrl, InvalidDatabaseUrl, Manager};
 pub use error::{Disposition, StoreError};
+pub use patience::Patience;
 
 use crate::{clock::Clock, telemetry::Metrics};
 

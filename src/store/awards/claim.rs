@@ -52,6 +52,15 @@ pub struct ClaimedAward {
     pub must_look_up: bool,
 }
 
+/// What a claim brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The awards that are to be issued.
+    pub awards: Vec<ClaimedAward>,
+    /// Others may be due as well.
+    pub more: bool,
+}
+
 impl std::fmt::Debug for ClaimedAward {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClaimedAward")
@@ -143,24 +152,23 @@ struct LearnerRow {
 /// When this is committed the awards are `issuing`: from then on the outside may know of them. A lease that ran out is
 /// an unknown outcome: such an award becomes `uncertain`, due after `settle`. Awards of learners without an e-mail
 /// address become `blocked`. Awards that others hold are passed over; those of retired learners are never taken.
-pub fn claim(
-    tx: &mut Tx<'_>,
-    limit: usize,
-    lease: TimeDelta,
-    settle: TimeDelta,
-) -> Result<Vec<ClaimedAward>, StoreError> {
+pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta, settle: TimeDelta) -> Result<Claim, StoreError> {
     let now = tx.now()?;
     expire_leases(tx, now, settle)?;
     let due = due(tx, now, limit)?;
+    let more = due.len() == limit;
     let (ready, without_email): (Vec<DueRow>, Vec<DueRow>) = due.into_iter().partition(|row| row.recipient.is_some());
     if !without_email.is_empty() {
         block(tx, now, &without_email)?;
     }
-    if ready.is_empty() {
-        return Ok(Vec::new());
+    if !ready.is_empty() {
+        take(tx, now, lease, &ready)?;
     }
-    take(tx, now, lease, &ready)?;
-    ready.into_iter().map(|row| claimed(row, now)).collect()
+    let awards = ready
+        .into_iter()
+        .map(|row| claimed(row, now))
+        .collect::<Result<_, _>>()?;
+    Ok(Claim { awards, more })
 }
 
 fn expire_leases(tx: &mut Tx<'_>, now: NaiveDateTime, settle: TimeDelta) -> Result<(), StoreError> {

@@ -19,7 +19,7 @@ use diesel::{
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use claim::{ClaimedAward, claim};
+pub use claim::{Claim, ClaimedAward, claim};
 pub use complete::{Completed, Step, apply_steps, complete};
 pub(super) use overview::age_seconds;
 pub use overview::{AwardRow, count_published, counts_by_open_state, get, oldest_pending_age, retry};
@@ -142,6 +142,21 @@ pub fn unblock_badge_class(tx: &mut Tx<'_>, badge_class: BadgeClassId) -> Result
     ))
     .bind::<Timestamp, _>(now)
     .bind::<diesel::sql_types::Integer, _>(badge_class.0)
+    .execute(tx.conn)?)
+}
+
+/// Lets up to `limit` awards go on, those first that wait longest, that wait for anything but an e-mail address; returns
+/// how many.
+pub fn resume_blocked(tx: &mut Tx<'_>, limit: usize) -> Result<usize, StoreError> {
+    let now = tx.now()?;
+    Ok(sql_query(format!(
+        "/* awards::resume_blocked */ UPDATE award SET state = {RESUMED}, state_reason = NULL, \
+         next_attempt_at = $1, updated_at = $1 WHERE (learner_id, id) IN (SELECT learner_id, id FROM award \
+         WHERE state = 'blocked' AND state_reason <> 'no_email' ORDER BY next_attempt_at LIMIT $2 {})",
+        unfold::skip_locked(tx.conn),
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
     .execute(tx.conn)?)
 }
 

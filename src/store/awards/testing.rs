@@ -109,7 +109,7 @@ pub(crate) fn decision(learner: i64, badge_class: &BadgeClass) -> Decision {
 /// Claims what is due.
 pub(crate) fn claim_all(store: &Store) -> Vec<ClaimedAward> {
     let claimed = store.transaction("test", |tx| claim(tx, 100, LEASE, TimeDelta::seconds(30)));
-    claimed.expect("claimed")
+    claimed.expect("claimed").awards
 }
 
 /// What is stored when the backend issued this award.

@@ -72,7 +72,7 @@ fn two_workers_claim_different_awards() {
             let mut mine = Vec::new();
             loop {
                 let claimed = store.transaction("test", |tx| claim(tx, 3, testing::LEASE, TimeDelta::zero()));
-                let claimed = claimed.expect("claimed");
+                let claimed = claimed.expect("claimed").awards;
                 if claimed.is_empty() {
                     break mine;
                 }

@@ -1,0 +1,148 @@
+//! Leaves a backend alone that keeps failing, and comes back to it gently. Pure: time and chance come in.
+
+use std::time::{Duration, Instant};
+
+use crate::retry::Backoff;
+
+/// After so many failures in a row the backend is left alone.
+const THRESHOLD: u32 = 5;
+
+/// How many requests the backend may be asked at once, now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Breaker {
+    /// Requests at once when all is well.
+    full: usize,
+    state: State,
+    /// Failures in a row.
+    failures: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Up to `limit` requests at once; each success doubles it.
+    Closed { limit: usize },
+    /// Nothing until then, and then one request to try.
+    Open { until: Instant, times: u32 },
+}
+
+/// What an outcome changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The backend is left alone from now on.
+    Opened,
+    /// The backend is asked again.
+    Closed,
+}
+
+impl Breaker {
+    pub(super) fn new(full: usize) -> Self {
+        Self {
+            full,
+            state: State::Closed { limit: full },
+            failures: 0,
+        }
+    }
+
+    /// How many more requests may be sent beside those under way; zero and a time when to ask again.
+    pub(super) fn allowance(&self, now: Instant, under_way: usize) -> Result<usize, Duration> {
+        /// When something under way ends, this is asked again anyway.
+        const RECHECK: Duration = Duration::from_secs(1);
+        match self.state {
+            State::Closed { limit } if limit > under_way => Ok(limit - under_way),
+            State::Open { until, .. } if now < until => Err(until - now),
+            State::Open { .. } if under_way == 0 => Ok(1),
+            State::Closed { .. } | State::Open { .. } => Err(RECHECK),
+        }
+    }
+
+    /// The backend answered, whatever it said.
+    pub(super) fn answered(&mut self) -> Option<Change> {
+        self.failures = 0;
+        match self.state {
+            State::Closed { limit } => {
+                let limit = limit.saturating_mul(2).min(self.full);
+                self.state = State::Closed { limit };
+                None
+            }
+            State::Open { .. } => {
+                self.state = State::Closed { limit: 1 };
+                Some(Change::Closed)
+            }
+        }
+    }
+
+    /// The backend did not answer, or asked not to be troubled for `retry_after`.
+    pub(super) fn failed(&mut self, now: Instant, retry_after: Option<Duration>, jitter: f64) -> Option<Change> {
+        self.failures = self.failures.saturating_add(1);
+        let (times, change) = match self.state {
+            State::Closed { .. } if self.failures < THRESHOLD && retry_after.is_none() => return None,
+            State::Closed { .. } => (1, Some(Change::Opened)),
+            // What was under way when it opened.
+            State::Open { until, .. } if now < until => return None,
+            State::Open { times, .. } => (times.saturating_add(1), None),
+        };
+        let pause = Backoff::DEPENDENCY.delay(times.saturating_add(2), jitter);
+        let until = now + pause.max(retry_after.unwrap_or_default().min(Duration::from_secs(3600)));
+        self.state = State::Open { until, times };
+        change
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(now: Instant) -> Breaker {
+        let mut breaker = Breaker::new(16);
+        for _ in 1..THRESHOLD {
+            assert_eq!(breaker.failed(now, None, 1.0), None);
+        }
+        assert_eq!(breaker.failed(now, None, 1.0), Some(Change::Opened));
+        breaker
+    }
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_only() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(16);
+        for _ in 0..20 {
+            assert_eq!(breaker.failed(now, None, 1.0), None);
+            assert_eq!(breaker.answered(), None);
+        }
+        assert_eq!(breaker.allowance(now, 3), Ok(13));
+        assert!(opened(now).allowance(now, 0).is_err());
+    }
+
+    #[test]
+    fn one_request_tries_and_the_next_come_gently() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        let wait = breaker.allowance(now, 0).expect_err("open");
+        let later = now + wait;
+        assert_eq!(breaker.allowance(later, 0), Ok(1));
+        assert!(breaker.allowance(later, 1).is_err(), "one alone tries");
+        assert_eq!(breaker.failed(later, None, 1.0), None);
+        let longer = breaker.allowance(later, 0).expect_err("still open");
+        assert!(longer > wait);
+        assert_eq!(breaker.answered(), Some(Change::Closed));
+        for limit in [1, 2, 4, 8, 16, 16] {
+            assert_eq!(breaker.allowance(later, 0), Ok(limit));
+            assert_eq!(breaker.answered(), None);
+        }
+    }
+
+    #[test]
+    fn a_server_that_asks_for_time_gets_it() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(16);
+        let minute = Duration::from_secs(60);
+        assert_eq!(breaker.failed(now, Some(minute), 0.0), Some(Change::Opened));
+        assert_eq!(breaker.allowance(now, 0), Err(minute));
+        assert_eq!(
+            breaker.failed(now, None, 0.0),
+            None,
+            "what was under way changes nothing"
+        );
+        assert_eq!(breaker.allowance(now + minute, 0), Ok(1));
+    }
+}

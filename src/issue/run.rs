@@ -1,0 +1,208 @@
+//! The loop: claim, ask, write; in batches with a local backend, in parallel with one behind a network.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{Notify, mpsc},
+    task::{JoinError, JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{IssueError, Issuer, attempt::Done, delta};
+use crate::store::{
+    Patience, StoreError,
+    awards::{self, Claim},
+};
+
+/// Awards that a local backend issues in one transaction.
+const BATCH: usize = 256;
+/// How often it is tried whether what blocked awards is gone, and with how many of them.
+const PROBE_EVERY: Duration = Duration::from_secs(600);
+const PROBES: usize = 16;
+
+impl Issuer {
+    /// Issues awards until told to stop; then lets the requests in flight end and writes what came of them.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), IssueError> {
+        let issuer = Arc::new(self);
+        let probing = {
+            let (issuer, stop) = (Arc::clone(&issuer), stop.clone());
+            tokio::spawn(async move { issuer.probe(&stop).await })
+        };
+        let ended = if issuer.backend.is_local() {
+            issuer.run_local(&stop).await
+        } else {
+            issuer.run_remote(&stop).await
+        };
+        probing.abort();
+        Ok(ended?)
+    }
+
+    async fn run_local(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let mut patience = Patience::new("issue");
+        while !stop.is_cancelled() {
+            let claimed_at = Instant::now();
+            let Claim { awards, more } = match self.claim(BATCH).await {
+                Ok(claim) => claim,
+                Err(error) => {
+                    patience.wait(error, stop).await?;
+                    continue;
+                }
+            };
+            patience.rest();
+            let mut done = Vec::with_capacity(awards.len());
+            for award in &awards {
+                match self.attempt(award, claimed_at).await {
+                    Ok(one) => done.push(one),
+                    Err(error) => {
+                        patience.wait(error, stop).await?;
+                        break;
+                    }
+                }
+            }
+            self.write(done, stop).await?;
+            if !more {
+                self.idle(self.settings.poll, stop).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_remote(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), StoreError> {
+        let (results, mut inbox) = mpsc::channel::<Done>(self.settings.concurrency * 2);
+        let writer = {
+            let (issuer, stop) = (Arc::clone(self), stop.clone());
+            tokio::spawn(async move {
+                let mut batch = Vec::new();
+                while inbox.recv_many(&mut batch, BATCH).await > 0 {
+                    issuer.write(std::mem::take(&mut batch), &stop).await?;
+                }
+                Ok::<(), StoreError>(())
+            })
+        };
+        let mut tasks = JoinSet::new();
+        let claiming = self.claim_while_allowed(&mut tasks, &results, &writer, stop).await;
+        while let Some(ended) = tasks.join_next().await {
+            rethrow(ended);
+        }
+        drop(results);
+        let writing = writer
+            .await
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        claiming.and(writing)
+    }
+
+    async fn claim_while_allowed(
+        self: &Arc<Self>,
+        tasks: &mut JoinSet<()>,
+        results: &mpsc::Sender<Done>,
+        writer: &JoinHandle<Result<(), StoreError>>,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let mut patience = Patience::new("issue");
+        let freed = Arc::new(Notify::new());
+        while !stop.is_cancelled() && !writer.is_finished() {
+            while let Some(ended) = tasks.try_join_next() {
+                rethrow(ended);
+            }
+            let allowed = self.breaker().allowance(Instant::now(), tasks.len());
+            let limit = match allowed {
+                Ok(limit) => limit,
+                Err(wait) => {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = freed.notified() => {}
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                    continue;
+                }
+            };
+            let claimed_at = Instant::now();
+            let Claim { awards, more } = match self.claim(limit).await {
+                Ok(claim) => claim,
+                Err(error) => {
+                    patience.wait(error, stop).await?;
+                    continue;
+                }
+            };
+            patience.rest();
+            for award in awards {
+                let (issuer, results, freed) = (Arc::clone(self), results.clone(), Arc::clone(&freed));
+                tasks.spawn(async move {
+                    match issuer.attempt(&award, claimed_at).await {
+                        // The writer ends early only by failing, which ends the loop too.
+                        Ok(done) => drop(results.send(done).await),
+                        Err(error) => tracing::warn!(
+                            award.id = %award.award.0,
+                            error.code = error.code(),
+                            "award {} waits for its lease to run out: {error}",
+                            award.award.0
+                        ),
+                    }
+                    freed.notify_one();
+                });
+            }
+            if !more {
+                self.idle(self.settings.poll, stop).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, limit: usize) -> Result<Claim, StoreError> {
+        let (lease, settle) = (delta(self.lease()), delta(self.backend.settle_time()));
+        self.store
+            .run(move |store| store.transaction("claim_awards", |tx| awards::claim(tx, limit, lease, settle)))
+            .await
+    }
+
+    /// Waits to be woken, or a while.
+    async fn idle(&self, at_most: Duration, stop: &CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.wake.notified() => {}
+            () = tokio::time::sleep(at_most) => {}
+        }
+    }
+
+    /// Lets blocked awards go on: all of them at the start, for the settings may have changed, and then a few from time
+    /// to time; when one of these is issued, its badge class's others follow.
+    async fn probe(&self, stop: &CancellationToken) {
+        let mut limit = usize::MAX;
+        while !stop.is_cancelled() {
+            let resumed = self
+                .store
+                .run(move |store| store.transaction("resume_blocked", |tx| awards::resume_blocked(tx, limit)))
+                .await;
+            let pause = match resumed {
+                Ok(resumed) => {
+                    limit = PROBES;
+                    self.probing.store(resumed > 0, Ordering::Relaxed);
+                    if resumed > 0 {
+                        self.wake.notify_one();
+                    }
+                    PROBE_EVERY
+                }
+                Err(error) => {
+                    tracing::debug!(error.code = error.code(), "blocked awards stay blocked: {error}");
+                    self.settings.poll
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+}
+
+/// A task that panicked takes the loop down with it.
+fn rethrow(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}

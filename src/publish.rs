@@ -1,0 +1,382 @@
+//! Relays the outbox and the dead letters to Kafka.
+//!
+//! A row is claimed, sent, acknowledged, marked: one that was acknowledged and not marked is sent again, with the same
+//! id. Of each learner only the first unpublished event can be claimed, so first appearances keep their order.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::TimeDelta;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    kafka::{Producer, Receipt, SendError},
+    store::{
+        Patience, Store, StoreError, Tx,
+        dead_letter_relay::{self, ClaimedDeadLetter, DeadLetterLease},
+        outbox::{self, ClaimedEvent, EventLease},
+    },
+    telemetry::Metrics,
+    wire::{
+        badge_event::{BADGE_REVOKED, OutgoingBadgeEvent, badge_record},
+        dead_letter::{dead_letter_digest, dead_letter_record},
+        record::OutgoingRecord,
+    },
+};
+
+/// Events of one claim, at most.
+const EVENTS: usize = 500;
+/// Dead letters of one claim, at most, and about how many bytes.
+const LETTERS: usize = 100;
+const LETTER_BYTES: i64 = 16 * 1024 * 1024;
+/// Longer than the producer tries to deliver (120 s): who holds a lease knows what came of the record before it ends.
+const LEASE: TimeDelta = TimeDelta::seconds(150);
+/// How long a record waits after Kafka did not take it.
+const PAUSE: TimeDelta = TimeDelta::seconds(1);
+
+/// Where records go.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `TOPIC_BADGE_AWARDED`
+    pub topic_badge_awarded: String,
+    /// `TOPIC_BADGE_REVOKED`
+    pub topic_badge_revoked: String,
+    /// `TOPIC_DEAD_LETTERS`
+    pub topic_dead_letters: String,
+    /// `ce_source` of the events: `PUBLIC_URL`.
+    pub source: String,
+    /// How often the outbox is looked at when nothing wakes the loop.
+    pub poll: Duration,
+}
+
+/// Why publishing cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The database answered with something that waiting does not mend.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl PublishError {
+    /// A stable name, for logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
+/// The publish loop of one process. Any number of them share a database.
+pub struct Publisher {
+    /// Where the rows are.
+    pub store: Arc<Store>,
+    /// Where they go.
+    pub producer: Producer,
+    /// To which topics.
+    pub settings: Settings,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Told that there is something to publish.
+    pub wake: Arc<Notify>,
+}
+
+/// What came of sending: the acknowledged, those to be sent again, those that never fit or are refused.
+struct Sent<T> {
+    acknowledged: Vec<T>,
+    again: Vec<T>,
+    refused: Vec<(T, SendError)>,
+}
+
+impl Publisher {
+    /// Publishes until told to stop; what is in flight then is awaited for a moment and marked.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), PublishError> {
+        let publisher = Arc::new(self);
+        let letters = {
+            let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
+            tokio::spawn(async move { publisher.relay_letters(&stop).await })
+        };
+        let events = publisher.relay_events(&stop).await;
+        if events.is_err() {
+            letters.abort();
+        }
+        match letters.await {
+            Ok(letters) => Ok(events.and(letters)?),
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_aborted) => Ok(events?),
+            },
+        }
+    }
+
+    async fn relay_events(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let mut patience = Patience::new("publish");
+        while !stop.is_cancelled() {
+            match self.publish_events(stop).await {
+                Ok(true) => patience.rest(),
+                Ok(false) => {
+                    patience.rest();
+                    self.idle(stop).await;
+                }
+                Err(error) => patience.wait(error, stop).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn relay_letters(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let mut patience = Patience::new("publish: dead letters");
+        while !stop.is_cancelled() {
+            match self.publish_letters(stop).await {
+                Ok(true) => patience.rest(),
+                Ok(false) => {
+                    patience.rest();
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(self.settings.poll) => {}
+                    }
+                }
+                Err(error) => patience.wait(error, stop).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes one claim of events. Says whether there was any that went out.
+    async fn publish_events(&self, stop: &CancellationToken) -> Result<bool, StoreError> {
+        let events = self
+            .store
+            .run(|store| store.transaction("claim_events", |tx| outbox::claim(tx, EVENTS, LEASE)))
+            .await?;
+        if events.is_empty() {
+            return Ok(false);
+        }
+        let records: Vec<(ClaimedEvent, OutgoingRecord)> =
+            events.into_iter().map(|event| self.with_record(event)).collect();
+        let sent = self.send(records, stop).await;
+        let now = self.store.clock().now();
+        for event in &sent.acknowledged {
+            let topic = self.topic(&event.event_type);
+            self.metrics.published.with_label_values(&[topic]).inc();
+            if let Some(time) = event.event_time
+                && event.event_type != BADGE_REVOKED
+            {
+                let age = (now - time).to_std().unwrap_or_default();
+                self.metrics.award_latency.observe(age.as_secs_f64());
+            }
+        }
+        for (event, error) in &sent.refused {
+            tracing::error!(
+                event.id = %event.event_id,
+                error.code = error.code(),
+                "the event {} is set aside, and with it the later ones of its learner: {error}",
+                event.event_id
+            );
+        }
+        let went_out = !sent.acknowledged.is_empty();
+        self.keep_events(sent, stop).await?;
+        Ok(went_out)
+    }
+
+    async fn keep_events(&self, sent: Sent<ClaimedEvent>, stop: &CancellationToken) -> Result<(), StoreError> {
+        let leases = |events: &[ClaimedEvent]| events.iter().map(|event| event.lease).collect::<Vec<EventLease>>();
+        let (acknowledged, again) = (leases(&sent.acknowledged), leases(&sent.again));
+        let refused: Vec<(EventLease, &'static str)> = sent
+            .refused
+            .iter()
+            .map(|(event, error)| (event.lease, error.code()))
+            .collect();
+        self.keep("mark_published", stop, move |tx| {
+            outbox::mark_published(tx, &acknowledged)?;
+            if !again.is_empty() {
+                outbox::release(tx, &again, PAUSE)?;
+            }
+            for (lease, reason) in &refused {
+                outbox::park(tx, *lease, reason)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes what came of sending, waiting for a database that is down; told to stop, only once.
+    async fn keep(
+        &self,
+        name: &'static str,
+        stop: &CancellationToken,
+        work: impl Fn(&mut Tx<'_>) -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> Result<(), StoreError> {
+        let mut patience = Patience::new("publish: marking");
+        let work = Arc::new(work);
+        loop {
+            let once = Arc::clone(&work);
+            let kept = self
+                .store
+                .run(move |store| store.transaction(name, |tx| once(tx)))
+                .await;
+            match kept {
+                Ok(()) => {
+                    patience.rest();
+                    return Ok(());
+                }
+                Err(error) if stop.is_cancelled() => return Err(error),
+                Err(error) => patience.wait(error, stop).await?,
+            }
+        }
+    }
+
+    /// Publishes one claim of dead letters. Says whether there was any that went out.
+    async fn publish_letters(&self, stop: &CancellationToken) -> Result<bool, StoreError> {
+        let letters = self
+            .store
+            .run(|store| {
+                store.transaction("claim_dead_letters", |tx| {
+                    dead_letter_relay::claim(tx, LETTERS, LETTER_BYTES, LEASE)
+                })
+            })
+            .await?;
+        if letters.is_empty() {
+            return Ok(false);
+        }
+        let topic = self.settings.topic_dead_letters.as_str();
+        let whole = letters.into_iter().map(|letter| {
+            let record = dead_letter_record(topic, &letter.record, &letter.reason, &letter.message);
+            (letter, record)
+        });
+        let mut sent = self.send(whole.collect(), stop).await;
+        let digests = sent.refused.drain(..).map(|(letter, _)| {
+            let record = dead_letter_digest(topic, &letter.record, &letter.reason, &letter.message);
+            (letter, record)
+        });
+        let digested = self.send(digests.collect(), stop).await;
+        sent.acknowledged.extend(digested.acknowledged);
+        sent.again.extend(digested.again);
+        for (letter, error) in &digested.refused {
+            tracing::error!(
+                dead_letter.id = letter.lease.id,
+                error.code = error.code(),
+                "the dead letter {} stays in the database: Kafka does not even take its digest: {error}",
+                letter.lease.id
+            );
+        }
+        self.metrics
+            .published
+            .with_label_values(&[topic])
+            .inc_by(u64::try_from(sent.acknowledged.len()).unwrap_or_default());
+        let went_out = !sent.acknowledged.is_empty();
+        let lease = |letter: &ClaimedDeadLetter| letter.lease;
+        // What is refused even so is in the store, where it can be read: it is not sent again and again.
+        let mut done: Vec<DeadLetterLease> = sent.acknowledged.iter().map(lease).collect();
+        done.extend(digested.refused.iter().map(|(letter, _)| letter.lease));
+        let again: Vec<DeadLetterLease> = sent.again.iter().map(lease).collect();
+        self.keep("mark_dead_letters", stop, move |tx| {
+            dead_letter_relay::mark_published(tx, &done)?;
+            dead_letter_relay::release(tx, &again, PAUSE)
+        })
+        .await?;
+        Ok(went_out)
+    }
+
+    /// Queues every record, in order, and waits for what the brokers say.
+    async fn send<T>(&self, records: Vec<(T, OutgoingRecord)>, stop: &CancellationToken) -> Sent<T> {
+        let mut queued: Vec<(T, Result<Receipt, SendError>)> = Vec::with_capacity(records.len());
+        for (item, record) in records {
+            let receipt = self.producer.enqueue(&record).await;
+            queued.push((item, receipt));
+        }
+        let mut sent = Sent {
+            acknowledged: Vec::with_capacity(queued.len()),
+            again: Vec::new(),
+            refused: Vec::new(),
+        };
+        let mut grace = Grace::new(stop);
+        for (item, receipt) in queued {
+            let delivered = match receipt {
+                Ok(receipt) => grace.bound(receipt.delivered()).await,
+                Err(error) => Some(Err(error)),
+            };
+            match delivered {
+                Some(Ok(_)) => sent.acknowledged.push(item),
+                Some(Err(error)) if !error.is_retriable() => sent.refused.push((item, error)),
+                Some(Err(error)) => {
+                    tracing::debug!(error.code = error.code(), "not published yet: {error}");
+                    sent.again.push(item);
+                }
+                None => sent.again.push(item),
+            }
+        }
+        if !sent.again.is_empty() {
+            let again = sent.again.len();
+            tracing::warn!(
+                records.again = again,
+                "{again} records were not acknowledged and will be sent again"
+            );
+        }
+        sent
+    }
+
+    fn with_record(&self, event: ClaimedEvent) -> (ClaimedEvent, OutgoingRecord) {
+        let record = badge_record(
+            self.topic(&event.event_type),
+            &OutgoingBadgeEvent {
+                event_id: event.event_id,
+                event_type: &event.event_type,
+                source: &self.settings.source,
+                time: event.created_at,
+                learner: event.lease.learner,
+                seq: event.lease.seq,
+                payload: &event.payload,
+            },
+        );
+        (event, record)
+    }
+
+    fn topic(&self, event_type: &str) -> &str {
+        if event_type == BADGE_REVOKED {
+            &self.settings.topic_badge_revoked
+        } else {
+            &self.settings.topic_badge_awarded
+        }
+    }
+
+    async fn idle(&self, stop: &CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.wake.notified() => {}
+            () = tokio::time::sleep(self.settings.poll) => {}
+        }
+    }
+}
+
+/// After the word to stop, acknowledgements are awaited for a few seconds in all.
+struct Grace<'a> {
+    stop: &'a CancellationToken,
+    until: Option<Instant>,
+}
+
+impl<'a> Grace<'a> {
+    const LASTS: Duration = Duration::from_secs(5);
+
+    fn new(stop: &'a CancellationToken) -> Self {
+        Self { stop, until: None }
+    }
+
+    /// The future's answer, or nothing when its time is over.
+    async fn bound<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let mut future = std::pin::pin!(future);
+        if self.until.is_none() {
+            tokio::select! {
+                biased;
+                output = &mut future => return Some(output),
+                () = self.stop.cancelled() => self.until = Some(Instant::now() + Self::LASTS),
+            }
+        }
+        let left = self
+            .until
+            .unwrap_or_else(Instant::now)
+            .saturating_duration_since(Instant::now());
+        tokio::time::timeout(left, future).await.ok()
+    }
+}
