@@ -250,23 +250,19 @@ impl App {
         issued: &Arc<Notify>,
         prepared: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let events = Producer::new(kafka, ProducerOptions::default()).context("the Kafka producer")?;
-        // Of its own, so that a dead-letter topic that refuses records does not hold up the awards.
-        let dead_letters = Producer::new(kafka, ProducerOptions::default()).context("the Kafka producer")?;
-        let publisher = Publisher::new(
-            Arc::clone(&self.store),
-            events,
-            dead_letters,
-            publish::Settings {
-                badge_awarded: settings.topics.badge_awarded.clone(),
-                badge_revoked: settings.topics.badge_revoked.clone(),
-                dead_letters: settings.topics.dead_letters.clone(),
+        let publisher = Publisher {
+            store: Arc::clone(&self.store),
+            producer: Producer::new(kafka, ProducerOptions::default()).context("the Kafka producer")?,
+            settings: publish::Settings {
+                topic_badge_awarded: settings.topics.badge_awarded.clone(),
+                topic_badge_revoked: settings.topics.badge_revoked.clone(),
+                topic_dead_letters: settings.topics.dead_letters.clone(),
                 source: self.public_url.clone(),
                 poll: Duration::from_millis(500),
             },
-            Arc::clone(&self.metrics),
-            Arc::clone(issued),
-        );
+            metrics: Arc::clone(&self.metrics),
+            wake: Arc::clone(issued),
+        };
         let (begin, close) = (wait_for(prepared, &self.stop), self.close.clone());
         let closed = self.close.clone();
         self.outlet.spawn("publish", async move {
