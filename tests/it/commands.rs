@@ -2,7 +2,21 @@
 
 use std::process::{Command, Output};
 
-use crate::deployment::COMMANDS;
+/// The commands of the service that there are.
+const COMMANDS: [&str; 11] = [
+    "serve",
+    "demo",
+    "migrate",
+    "check",
+    "healthcheck",
+    "publish",
+    "badge-class list",
+    "badge-class import",
+    "badge-class export",
+    "event-badges show",
+    "event-badges set",
+];
+
 use crate::harness::binary::program;
 use crate::harness::database::Database;
 use crate::harness::logs::SECRET_KEY;
