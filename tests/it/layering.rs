@@ -100,8 +100,6 @@ fn violations(path: &str, source: &str) -> Vec<String> {
         }
         if let Some((_, homes)) = BELONGS.iter().find(|(name, _)| *name == text)
             && is_name
-            // Tests of ingest look at its rows.
-            && !(is_tests && text == "diesel" && path.starts_with("ingest/"))
             && !homes.iter().any(|home| path.starts_with(home))
         {
             say(token.line, format!("{text} belongs in {homes:?}"));

@@ -241,3 +241,24 @@ pub async fn eventually(what: &str, deadline: Duration, mut is_so: impl AsyncFnM
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
 }
+
+/// The seed of this run: `ACCOLADE_TEST_SEED`, or a new one, which is printed.
+pub fn seed() -> u64 {
+    let given = std::env::var("ACCOLADE_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(rand::random);
+    println!("ACCOLADE_TEST_SEED={seed}");
+    seed
+}
+
+/// Puts a list into an order that follows from the seed alone.
+pub fn shuffle<T>(list: &mut [T], seed: u64) {
+    let mut state = seed;
+    for last in (1..list.len()).rev() {
+        // SplitMix64.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let other = (mixed ^ (mixed >> 31)) % (last as u64 + 1);
+        list.swap(last, usize::try_from(other).expect("an index"));
+    }
+}
