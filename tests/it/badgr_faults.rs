@@ -24,11 +24,20 @@ async fn published(app: &TestApp, learner: &Learner, number: usize, what: &str) 
         for id in app.database.lines(&blocked) {
             let url = format!("{}/api/badges/v1/awards/{id}/retry/", app.http);
             let token = Token::of_administrator("root").hs256();
-            let answer = app.client.post(url).header("Authorization", format!("JWT {token}")).send().await;
+            let answer = app
+                .client
+                .post(url)
+                .header("Authorization", format!("JWT {token}"))
+                .send()
+                .await;
             assert!(answer.expect("the service answers").status().is_success());
         }
         // No time passes while a request is under way.
-        if app.database.count("award", &format!("{of} AND state IN ('pending', 'uncertain')")) > 0 {
+        if app
+            .database
+            .count("award", &format!("{of} AND state IN ('pending', 'uncertain')"))
+            > 0
+        {
             app.clock.advance(chrono::TimeDelta::seconds(2));
         }
         false
@@ -58,7 +67,8 @@ async fn every_fault_of_an_award_leaves_one_live_assertion_and_one_announcement(
     for (id, fault) in (1..).zip(&faults) {
         let learner = Learner::new(id);
         badgr.order(Operation::Award, fault.clone());
-        app.topics.publish_events(&[Event::enrollment_created(&learner, &course(1))]);
+        app.topics
+            .publish_events(&[Event::enrollment_created(&learner, &course(1))]);
         published(&app, &learner, 1, &format!("issued after {fault:?}")).await;
         assert_eq!(badgr.faults_left(), 0, "{fault:?} was not met");
         let email = learner.email.as_deref().expect("an address");
@@ -68,7 +78,10 @@ async fn every_fault_of_an_award_leaves_one_live_assertion_and_one_announcement(
     assert_eq!(badgr.badge_classes().len(), 1);
     app.quiet(faults.len()).await;
     let records = app.topics.awarded();
-    let ids: BTreeSet<_> = once_each(&records).iter().filter_map(|record| record.header("ce_id")).collect();
+    let ids: BTreeSet<_> = once_each(&records)
+        .iter()
+        .filter_map(|record| record.header("ce_id"))
+        .collect();
     let learners: BTreeSet<_> = records.iter().map(|record| record.key()).collect();
     assert_eq!((ids.len(), learners.len()), (faults.len(), faults.len()));
     for record in once_each(&records) {
@@ -83,11 +96,19 @@ async fn every_fault_of_an_award_leaves_one_live_assertion_and_one_announcement(
 async fn every_fault_of_a_badge_class_leaves_one_badge_class() {
     let badgr = FakeBadgr::start().await;
     let app = started(&badgr).await;
-    let faults = [Fault::ErrorBefore, Fault::ErrorAfter, Fault::ResetBefore, Fault::ResetAfter, Fault::HangAfter, Fault::Truncated];
+    let faults = [
+        Fault::ErrorBefore,
+        Fault::ErrorAfter,
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::HangAfter,
+        Fault::Truncated,
+    ];
     let ada = Learner::new(1);
     for (number, fault) in (1..).zip(&faults) {
         badgr.order(Operation::MakeBadgeClass, fault.clone());
-        app.topics.publish_events(&[Event::certificate_generated(&ada, &course(number))]);
+        app.topics
+            .publish_events(&[Event::certificate_generated(&ada, &course(number))]);
         let so_far = usize::try_from(number).expect("small");
         published(&app, &ada, so_far, &format!("issued after {fault:?}")).await;
         assert_eq!(badgr.faults_left(), 0, "{fault:?} was not met");
@@ -102,10 +123,14 @@ async fn many_awards_cost_one_token_and_an_expired_one_is_replaced() {
     let app = started(&badgr).await;
     app.activate("1,one", "", "");
     let enrol = |ids: std::ops::Range<i64>| -> Vec<Event> {
-        ids.map(|id| Event::enrollment_created(&Learner::new(id), &course(1))).collect()
+        ids.map(|id| Event::enrollment_created(&Learner::new(id), &course(1)))
+            .collect()
     };
     app.topics.publish_events(&enrol(1..20));
-    eventually("all are published", PATIENCE, async || app.database.count("award", "state = 'published'") == 19).await;
+    eventually("all are published", PATIENCE, async || {
+        app.database.count("award", "state = 'published'") == 19
+    })
+    .await;
     assert_eq!(badgr.token_requests().len(), 1);
     badgr.expire_tokens();
     app.topics.publish_events(&enrol(20..30));

@@ -12,7 +12,12 @@ use serde_json::{Value, json};
 async fn complaints(url: &str, email: &str) -> Result<(), String> {
     let python = std::env::var("ACCOLADE_PYTHON").expect("ACCOLADE_PYTHON names a Python (tests/run sets it)");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/check_openbadges.py");
-    let arguments = [script.to_owned(), url.to_owned(), "--email".to_owned(), email.to_owned()];
+    let arguments = [
+        script.to_owned(),
+        url.to_owned(),
+        "--email".to_owned(),
+        email.to_owned(),
+    ];
     let run = move || Command::new(python).args(arguments).output().expect("Python runs");
     let output = tokio::task::spawn_blocking(run).await.expect("it does not panic");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -20,8 +25,15 @@ async fn complaints(url: &str, email: &str) -> Result<(), String> {
 }
 
 async fn awarded(app: &World, learner: &Learner, number: usize) -> Vec<Value> {
-    eventually("the badges are announced", PATIENCE, async || app.announced().len() == number).await;
-    let own = app.topics.awarded().into_iter().filter(|record| record.key() == learner.id.to_string());
+    eventually("the badges are announced", PATIENCE, async || {
+        app.announced().len() == number
+    })
+    .await;
+    let own = app
+        .topics
+        .awarded()
+        .into_iter()
+        .filter(|record| record.key() == learner.id.to_string());
     own.map(|record| record.json()).collect()
 }
 
@@ -50,7 +62,8 @@ async fn a_revoked_badge_says_so() {
     let app = TestApp::builder().start();
     app.activate("1,one", "", "");
     let ada = Learner::new(1);
-    app.topics.publish_events(&[Event::enrollment_created(&ada, &course(1))]);
+    app.topics
+        .publish_events(&[Event::enrollment_created(&ada, &course(1))]);
     let bodies = awarded(&app, &ada, 1).await;
     let assertion = &bodies[0]["assertion"];
     let id = assertion["id"].as_str().expect("an id");
@@ -65,10 +78,19 @@ async fn a_revoked_badge_says_so() {
         .expect("the service answers");
     assert!(revoked.status().is_success(), "{}", revoked.status());
     let url = assertion["assertion_url"].as_str().expect("a URL");
-    eventually("the document is gone", PATIENCE, async || app.get(url, None).await.0 == 410).await;
+    eventually("the document is gone", PATIENCE, async || {
+        app.get(url, None).await.0 == 410
+    })
+    .await;
     let (_, document) = app.get(url, None).await;
-    assert_eq!((&document["revoked"], &document["revocationReason"]), (&json!(true), &json!("By mistake")));
+    assert_eq!(
+        (&document["revoked"], &document["revocationReason"]),
+        (&json!(true), &json!("By mistake"))
+    );
     assert!(complaints(url, "learner1@example.com").await.is_err());
-    eventually("badge.revoked is announced", PATIENCE, async || app.topics.read("badge.revoked").len() == 1).await;
+    eventually("badge.revoked is announced", PATIENCE, async || {
+        app.topics.read("badge.revoked").len() == 1
+    })
+    .await;
     assert_eq!(app.topics.read("badge.revoked")[0].key(), "1");
 }

@@ -58,25 +58,50 @@ impl Life {
             event.at(&format!("2026-11-01T12:00:{second:02}Z"))
         };
         let who = &self.learner;
-        let mut events: Vec<Event> =
-            self.enrols.iter().map(|number| at(Event::enrollment_created(who, &course(*number)))).collect();
-        events.extend(self.leaves.map(|number| at(Event::enrollment_deactivated(who, &course(number)))));
-        events.extend(self.passes.iter().map(|number| at(Event::certificate_generated(who, &course(*number)))));
-        events.extend(self.fails.map(|number| {
-            at(Event::certificate_generated(who, &course(number)).with("/status", json!("notpassing")))
-        }));
+        let mut events: Vec<Event> = self
+            .enrols
+            .iter()
+            .map(|number| at(Event::enrollment_created(who, &course(*number))))
+            .collect();
+        events.extend(
+            self.leaves
+                .map(|number| at(Event::enrollment_deactivated(who, &course(number)))),
+        );
+        events.extend(
+            self.passes
+                .iter()
+                .map(|number| at(Event::certificate_generated(who, &course(*number)))),
+        );
+        events.extend(
+            self.fails.map(|number| {
+                at(Event::certificate_generated(who, &course(number)).with("/status", json!("notpassing")))
+            }),
+        );
         events
     }
 
     /// What the facts demand in the end, and what some order may bring besides: (slug, or the course's key).
     fn badges(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let earned = |enrolled: &[u32], passed: &[u32]| {
-            let e = [1, 3, 5].into_iter().filter(|n| enrolled.len() >= *n).map(|n| format!("e{n}"));
-            let c = [1, 3].into_iter().filter(|n| passed.len() >= *n).map(|n| format!("c{n}"));
-            let pair = [1, 2].iter().all(|number| passed.contains(number)).then(|| "pair".to_owned());
-            e.chain(c).chain(pair).chain(passed.iter().map(|number| course(*number))).collect::<BTreeSet<String>>()
+            let e = [1, 3, 5]
+                .into_iter()
+                .filter(|n| enrolled.len() >= *n)
+                .map(|n| format!("e{n}"));
+            let c = [1, 3]
+                .into_iter()
+                .filter(|n| passed.len() >= *n)
+                .map(|n| format!("c{n}"));
+            let pair = [1, 2]
+                .iter()
+                .all(|number| passed.contains(number))
+                .then(|| "pair".to_owned());
+            e.chain(c)
+                .chain(pair)
+                .chain(passed.iter().map(|number| course(*number)))
+                .collect::<BTreeSet<String>>()
         };
-        let without = |all: &[u32], one: Option<u32>| all.iter().copied().filter(|n| Some(*n) != one).collect::<Vec<_>>();
+        let without =
+            |all: &[u32], one: Option<u32>| all.iter().copied().filter(|n| Some(*n) != one).collect::<Vec<_>>();
         let (enrolled, passed) = (without(&self.enrols, self.leaves), without(&self.passes, self.fails));
         (earned(&enrolled, &passed), earned(&self.enrols, &self.passes))
     }
@@ -95,7 +120,8 @@ fn records() -> Vec<Outgoing> {
         record.key = Some(event.data()["course"]["id"].to_string());
         records.extend([record.clone(), record]);
     }
-    let poison = (0..POISON).map(|n| Outgoing::raw("certificate.generated", "x", format!("{{\"poison\": {n}").as_bytes()));
+    let poison =
+        (0..POISON).map(|n| Outgoing::raw("certificate.generated", "x", format!("{{\"poison\": {n}").as_bytes()));
     records.extend(poison);
     shuffle(&mut records, seed());
     records
@@ -109,7 +135,10 @@ async fn check(world: &World, badgr: &FakeBadgr, records: usize) {
     })
     .await;
     eventually("the backfill is through", LONG, async || {
-        world.database.count("event_badges_configuration", "enabled AND backfill_done_at IS NULL") == 0
+        world
+            .database
+            .count("event_badges_configuration", "enabled AND backfill_done_at IS NULL")
+            == 0
     })
     .await;
     let lives: Vec<Life> = (1..=LEARNERS).map(Life::of).collect();
@@ -126,12 +155,23 @@ async fn check(world: &World, badgr: &FakeBadgr, records: usize) {
     for record in &all {
         let body = record.json();
         let class = &body["badge_class"];
-        let badge = class["course_id"].as_str().unwrap_or_else(|| class["slug"].as_str().expect("a slug")).to_owned();
+        let badge = class["course_id"]
+            .as_str()
+            .unwrap_or_else(|| class["slug"].as_str().expect("a slug"))
+            .to_owned();
         let id = record.header("ce_id").expect("an id");
         let url = body["assertion"]["assertion_url"].as_str().expect("a URL").to_owned();
         let key = (record.key(), badge.clone());
-        assert_eq!(ids.entry(key.clone()).or_insert_with(|| id.clone()), &id, "{key:?} has two ids");
-        assert_eq!(urls.entry(key.clone()).or_insert_with(|| url.clone()), &url, "{key:?} has two assertions");
+        assert_eq!(
+            ids.entry(key.clone()).or_insert_with(|| id.clone()),
+            &id,
+            "{key:?} has two ids"
+        );
+        assert_eq!(
+            urls.entry(key.clone()).or_insert_with(|| url.clone()),
+            &url,
+            "{key:?} has two assertions"
+        );
         announced.entry(record.key()).or_default().insert(badge);
     }
     let mut total = 0;
@@ -139,22 +179,41 @@ async fn check(world: &World, badgr: &FakeBadgr, records: usize) {
         let (demanded, possible) = life.badges();
         let found = announced.remove(&life.learner.id.to_string()).unwrap_or_default();
         let who = life.learner.id;
-        assert!(demanded.is_subset(&found), "{who} lacks {:?}", demanded.difference(&found));
-        assert!(found.is_subset(&possible), "{who} did not earn {:?}", found.difference(&possible));
+        assert!(
+            demanded.is_subset(&found),
+            "{who} lacks {:?}",
+            demanded.difference(&found)
+        );
+        assert!(
+            found.is_subset(&possible),
+            "{who} did not earn {:?}",
+            found.difference(&possible)
+        );
         let email = life.learner.email.as_deref().expect("an address");
         assert_eq!(badgr.live_assertions_of(email).len(), found.len(), "at Badgr: {who}");
         total += found.len();
     }
     assert!(announced.is_empty(), "{announced:?}");
     assert_eq!(once_each(&all).len(), total, "one id for each");
-    let live = badgr.assertions().iter().filter(|assertion| assertion.revoked.is_none()).count();
+    let live = badgr
+        .assertions()
+        .iter()
+        .filter(|assertion| assertion.revoked.is_none())
+        .count();
     assert_eq!(live, total, "Badgr holds what was announced");
     let classes: BTreeSet<String> = badgr.badge_classes().into_iter().map(|class| class.name).collect();
     assert_eq!(badgr.badge_classes().len(), classes.len(), "each badge class once");
     check_order(&all);
-    let letters = world.database.lines("SELECT DISTINCT record_partition || ' ' || record_offset AS line FROM dead_letter");
+    let letters = world
+        .database
+        .lines("SELECT DISTINCT record_partition || ' ' || record_offset AS line FROM dead_letter");
     assert_eq!(letters.len(), POISON, "{letters:?}");
-    let distinct: BTreeSet<Vec<u8>> = world.topics.read("badges.dead-letters").into_iter().map(|l| l.body).collect();
+    let distinct: BTreeSet<Vec<u8>> = world
+        .topics
+        .read("badges.dead-letters")
+        .into_iter()
+        .map(|l| l.body)
+        .collect();
     assert_eq!(distinct.len(), POISON, "every poisoned record is passed on");
 }
 
@@ -162,9 +221,16 @@ async fn check(world: &World, badgr: &FakeBadgr, records: usize) {
 fn check_order(records: &[crate::harness::topics::Incoming]) {
     let mut last: BTreeMap<String, u64> = BTreeMap::new();
     for record in once_each(records) {
-        let sequence: u64 = record.header("ce_sequence").and_then(|text| text.parse().ok()).expect("a number");
+        let sequence: u64 = record
+            .header("ce_sequence")
+            .and_then(|text| text.parse().ok())
+            .expect("a number");
         let before = last.insert(record.key(), sequence);
-        assert!(before.is_none_or(|before| before < sequence), "{} {before:?} {sequence}", record.key());
+        assert!(
+            before.is_none_or(|before| before < sequence),
+            "{} {before:?} {sequence}",
+            record.key()
+        );
     }
 }
 
@@ -204,6 +270,7 @@ async fn as_the_real_program() {
     app.activate(ENROLLED, COMPLETED, &group());
     app.topics.publish(late);
     check(&app, &badgr, records.len()).await;
+    assert!(app.peak_memory_kib() < 256 * 1_024, "{} KiB", app.peak_memory_kib());
     assert_eq!(app.terminate(), Some(0), "{}", app.log());
 }
 
@@ -218,7 +285,10 @@ async fn as_the_real_program_killed_in_the_middle_of_it() {
     let (early, late) = records.split_at(records.len() / 2);
     app.topics.publish(early);
     for share in [30, 90] {
-        eventually("some awards are at Badgr", LONG, async || badgr.assertions().len() >= share).await;
+        eventually("some awards are at Badgr", LONG, async || {
+            badgr.assertions().len() >= share
+        })
+        .await;
         app.kill();
         if share == 30 {
             app.topics.publish(late);

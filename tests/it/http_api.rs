@@ -17,7 +17,9 @@ async fn with_thirteen_badges() -> TestApp {
     let app = TestApp::builder().start();
     app.activate("", "12,twelve", "");
     let ada = Learner::new(1);
-    let events: Vec<Event> = (1..=12).map(|number| Event::certificate_generated(&ada, &course(number))).collect();
+    let events: Vec<Event> = (1..=12)
+        .map(|number| Event::certificate_generated(&ada, &course(number)))
+        .collect();
     app.topics.publish_events(&events);
     eventually("thirteen are published", PATIENCE, async || {
         app.database.count("award", "state = 'published'") == 13
@@ -33,8 +35,13 @@ fn query(parameters: &[(&str, &str)]) -> String {
 }
 
 fn slugs(page: &Value) -> Vec<String> {
-    let results = page["results"].as_array().unwrap_or_else(|| panic!("no results: {page}"));
-    results.iter().map(|found| found["badge_class"]["slug"].as_str().expect("a slug").to_owned()).collect()
+    let results = page["results"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no results: {page}"));
+    results
+        .iter()
+        .map(|found| found["badge_class"]["slug"].as_str().expect("a slug").to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -62,11 +69,24 @@ async fn assertions_come_in_pages_newest_first() {
     assert!(created.is_sorted_by(|one, other| one >= other), "{created:?}");
     let (_, hundred) = app.get(&format!("{OWN}?page_size=100"), Some(&own)).await;
     assert_eq!((slugs(&hundred).len(), &hundred["num_pages"]), (13, &json!(1)));
-    let names: BTreeSet<&str> = first["results"][0].as_object().expect("an object").keys().map(String::as_str).collect();
+    let names: BTreeSet<&str> = first["results"][0]
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
     assert_eq!(names, ["assertion_url", "badge_class", "created", "image_url"].into());
     let class = first["results"][0]["badge_class"].as_object().expect("an object");
     let names: BTreeSet<&str> = class.keys().map(String::as_str).collect();
-    let expected = ["course_id", "criteria", "description", "display_name", "image_url", "issuing_component", "slug"];
+    let expected = [
+        "course_id",
+        "criteria",
+        "description",
+        "display_name",
+        "image_url",
+        "issuing_component",
+        "slug",
+    ];
     assert_eq!(names, expected.into());
 }
 
@@ -82,7 +102,11 @@ async fn filters_choose_as_in_open_edx() {
     for (parameters, status, count) in [
         (vec![("courseid", third.as_str())], 200, 1),
         (vec![("course_id", "*")], 200, 13),
-        (vec![("slug", "twelve"), ("issuing_component", "openedx__course")], 200, 1),
+        (
+            vec![("slug", "twelve"), ("issuing_component", "openedx__course")],
+            200,
+            1,
+        ),
         (vec![("slug", slug), ("course_id", &third)], 200, 1),
         (vec![("slug", slug), ("course_id", "*")], 200, 1),
         (vec![("issuing_component", "openedx__course")], 200, 13),
@@ -123,21 +147,34 @@ async fn tokens_open_what_they_may_and_nothing_else() {
         let (status, body) = app.get(path, token).await;
         assert_eq!(status, expected, "{path}: {body}");
         if expected >= 400 {
-            assert!(body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{path}: {body}");
+            assert!(
+                body["detail"].as_str().is_some_and(|detail| !detail.is_empty()),
+                "{path}: {body}"
+            );
         }
     }
-    let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJwcmVmZXJyZWRfdXNlcm5hbWUiOiJsZWFybmVyMSIsImV4cCI6NDEwMjQ0NDgwMH0.";
+    let unsigned =
+        "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJwcmVmZXJyZWRfdXNlcm5hbWUiOiJsZWFybmVyMSIsImV4cCI6NDEwMjQ0NDgwMH0.";
     for (header, expected) in [
         (format!("Bearer {}", own.hs256()), 200),
         (format!("JWT {}", Token::of("learner1").expired().hs256()), 401),
-        (format!("JWT {}", Token::of("learner1").claim("exp", Value::Null).hs256()), 401),
-        (format!("JWT {}", own.hs256_with("another secret of the same length")), 401),
+        (
+            format!("JWT {}", Token::of("learner1").claim("exp", Value::Null).hs256()),
+            401,
+        ),
+        (
+            format!("JWT {}", own.hs256_with("another secret of the same length")),
+            401,
+        ),
         (format!("JWT {}", own.rs256(None)), 401),
         (format!("JWT {unsigned}"), 401),
         ("JWT".to_owned(), 401),
         ("Basic bGVhcm5lcjE6eA==".to_owned(), 401),
     ] {
-        let request = app.client.get(format!("{}{OWN}", app.http)).header("Authorization", &header);
+        let request = app
+            .client
+            .get(format!("{}{OWN}", app.http))
+            .header("Authorization", &header);
         let answer = request.send().await.expect("the service answers");
         assert_eq!(answer.status().as_u16(), expected, "{header}");
         if expected == 401 {
@@ -172,23 +209,41 @@ async fn a_key_set_admits_its_own_signatures_only() {
         // The public key is no secret.
         (right().hs256_with(&tokens::jwk_set()), 401),
     ] {
-        let request = app.client.get(format!("{}{OWN}", app.http)).header("Authorization", format!("JWT {text}"));
-        assert_eq!(request.send().await.expect("the service answers").status().as_u16(), expected, "{text}");
+        let request = app
+            .client
+            .get(format!("{}{OWN}", app.http))
+            .header("Authorization", format!("JWT {text}"));
+        assert_eq!(
+            request.send().await.expect("the service answers").status().as_u16(),
+            expected,
+            "{text}"
+        );
     }
 }
 
 #[tokio::test]
 async fn probes_and_metrics_need_no_token_and_name_no_learner() {
     let app = with_thirteen_badges().await;
-    for path in ["/livez", "/readyz", "/metrics", "/api/openapi.json", "/api/asyncapi.json"] {
+    for path in [
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/api/openapi.json",
+        "/api/asyncapi.json",
+    ] {
         assert_eq!(app.get(path, None).await.0, 200, "{path}");
     }
     let text = app.text("/metrics").await;
     for (name, _) in Metrics::described() {
-        assert!(text.contains(&format!("# TYPE {name} ")), "{name} is not there:\n{text}");
+        assert!(
+            text.contains(&format!("# TYPE {name} ")),
+            "{name} is not there:\n{text}"
+        );
     }
     let value = |line: &str| {
-        let found = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse::<f64>().ok());
+        let found = text
+            .lines()
+            .find_map(|found| found.strip_prefix(line)?.trim().parse::<f64>().ok());
         found.unwrap_or_else(|| panic!("{line} is not there:\n{text}"))
     };
     assert!((value("accolade_awards_decided_total{kind=\"courses_completed\"}") - 1.0).abs() < 0.1);

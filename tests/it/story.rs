@@ -61,7 +61,10 @@ async fn the_enrolment_that_reaches_the_threshold_brings_the_badge() {
 fn check_announcement(record: &Incoming) {
     let header = |name| record.header(name).unwrap_or_else(|| panic!("{name} is missing"));
     assert_eq!(record.key(), "42");
-    assert_eq!((header("ce_specversion"), header("ce_type")), ("1.0".to_owned(), "badge.awarded".to_owned()));
+    assert_eq!(
+        (header("ce_specversion"), header("ce_type")),
+        ("1.0".to_owned(), "badge.awarded".to_owned())
+    );
     assert!(header("content-type").starts_with("application/json"));
     assert!(uuid::Uuid::parse_str(&header("ce_id")).is_ok());
     assert!(chrono::DateTime::parse_from_rfc3339(&header("ce_time")).is_ok());
@@ -77,11 +80,20 @@ fn check_announcement(record: &Incoming) {
     );
     assert!(reason["configuration_id"].is_i64());
     let class = &body["badge_class"];
-    assert_eq!((&class["slug"], &class["issuing_component"]), (&json!("three"), &json!("openedx__course")));
+    assert_eq!(
+        (&class["slug"], &class["issuing_component"]),
+        (&json!("three"), &json!("openedx__course"))
+    );
     assert_eq!((&class["course_id"], &class["mode"]), (&Value::Null, &json!("")));
-    assert_eq!((&class["description"], &class["criteria"]), (&json!("About three"), &json!("Earn three")));
+    assert_eq!(
+        (&class["description"], &class["criteria"]),
+        (&json!("About three"), &json!("Earn three"))
+    );
     assert_eq!(body["assertion"]["backend"], "builtin");
-    assert!(!body.to_string().contains('@') || !body.to_string().contains("learner42@"), "no address leaves: {body}");
+    assert!(
+        !body.to_string().contains('@') || !body.to_string().contains("learner42@"),
+        "no address leaves: {body}"
+    );
 }
 
 #[tokio::test]
@@ -95,7 +107,8 @@ async fn a_jump_past_several_thresholds_brings_each_of_them() {
     events.push(Event::enrollment_deactivated(&bob, &course(2)));
     events.push(Event::certificate_generated(&bob, &course(1)).with("/status", json!("notpassing")));
     app.topics.publish_events(&events);
-    app.expect_announced(&[badge(&ada, "one"), badge(&ada, "three"), badge(&bob, "one")]).await;
+    app.expect_announced(&[badge(&ada, "one"), badge(&ada, "three"), badge(&bob, "one")])
+        .await;
     app.quiet(events.len()).await;
 }
 
@@ -108,12 +121,25 @@ async fn an_activation_reaches_those_who_qualify_already_and_takes_nothing_away(
     app.topics.publish_events(&events);
     app.expect_announced(&[badge(&ada, "two")]).await;
     app.activate("1,one\n3,three", "", "");
-    let all = [badge(&ada, "one"), badge(&ada, "three"), badge(&ada, "two"), badge(&bob, "one")];
+    let all = [
+        badge(&ada, "one"),
+        badge(&ada, "three"),
+        badge(&ada, "two"),
+        badge(&bob, "one"),
+    ];
     app.expect_announced(&all).await;
-    let late = app.topics.awarded().into_iter().filter(|record| record.json()["badge_class"]["slug"] != "two");
+    let late = app
+        .topics
+        .awarded()
+        .into_iter()
+        .filter(|record| record.json()["badge_class"]["slug"] != "two");
     for record in late {
         let reason = record.json()["reason"].clone();
-        assert_eq!((&reason["kind"], &reason["rule"]), (&json!("backfill"), &json!("courses_enrolled")), "{reason}");
+        assert_eq!(
+            (&reason["kind"], &reason["rule"]),
+            (&json!("backfill"), &json!("courses_enrolled")),
+            "{reason}"
+        );
     }
 }
 
@@ -124,7 +150,12 @@ async fn a_group_is_complete_with_its_last_course_and_each_course_has_a_badge() 
     let ada = Learner::new(7);
     let passes = |number| Event::certificate_generated(&ada, &course(number));
     app.topics.publish_events(&[passes(1), passes(3)]);
-    app.expect_announced(&[badge(&ada, &completion(1)), badge(&ada, &completion(3)), badge(&ada, "two")]).await;
+    app.expect_announced(&[
+        badge(&ada, &completion(1)),
+        badge(&ada, &completion(3)),
+        badge(&ada, "two"),
+    ])
+    .await;
     app.topics.publish_events(&[passes(2)]);
     let mut all = vec![badge(&ada, "pair"), badge(&ada, "two")];
     all.extend((1..=3).map(|number| badge(&ada, &completion(number))));
@@ -136,9 +167,17 @@ async fn a_group_is_complete_with_its_last_course_and_each_course_has_a_badge() 
     assert_eq!(bodies.len(), 1);
     assert_eq!(bodies[0]["reason"]["kind"], "course_completion");
     assert_eq!(bodies[0]["badge_class"]["mode"], "verified");
-    assert_eq!(bodies[0]["badge_class"]["display_name"], format!("Badge for About {}", course(1)));
-    let evidence = bodies[0]["assertion"]["evidence_url"].as_str().expect("the certificate's URL");
-    assert!(evidence.starts_with("https://lms.example.com/certificates/"), "{evidence}");
+    assert_eq!(
+        bodies[0]["badge_class"]["display_name"],
+        format!("Badge for About {}", course(1))
+    );
+    let evidence = bodies[0]["assertion"]["evidence_url"]
+        .as_str()
+        .expect("the certificate's URL");
+    assert!(
+        evidence.starts_with("https://lms.example.com/certificates/"),
+        "{evidence}"
+    );
 }
 
 #[tokio::test]
@@ -148,7 +187,8 @@ async fn a_course_that_issues_no_badges_still_counts() {
     app.topics.publish_events(&[Event::course_updated(&course(1), false)]);
     app.quiet(1).await;
     let ada = Learner::new(7);
-    app.topics.publish_events(&[Event::certificate_generated(&ada, &course(1))]);
+    app.topics
+        .publish_events(&[Event::certificate_generated(&ada, &course(1))]);
     app.expect_announced(&[badge(&ada, "one")]).await;
     app.quiet(2).await;
     assert_eq!(app.database.count("award", "1 = 1"), 1);
@@ -161,13 +201,21 @@ async fn an_award_without_an_address_waits_for_the_event_that_brings_one() {
     let ada = Learner::new(7).without_email();
     app.topics.publish_events(&enrolments(&ada, [1]));
     eventually("the award is blocked", PATIENCE, async || {
-        app.database.count("award", "state = 'blocked' AND state_reason = 'no_email'") == 1
+        app.database
+            .count("award", "state = 'blocked' AND state_reason = 'no_email'")
+            == 1
     })
     .await;
     assert_eq!(app.announced(), []);
     let administrator = Token::of_administrator("root");
-    let (status, page) = app.get("/api/badges/v1/awards/?state=blocked", Some(&administrator)).await;
-    assert_eq!((status, &page["results"][0]["reason"]), (200, &json!("no_email")), "{page}");
+    let (status, page) = app
+        .get("/api/badges/v1/awards/?state=blocked", Some(&administrator))
+        .await;
+    assert_eq!(
+        (status, &page["results"][0]["reason"]),
+        (200, &json!("no_email")),
+        "{page}"
+    );
     app.topics.publish_events(&[Event::learner_updated(&Learner::new(7))]);
     app.expect_announced(&[badge(&ada, "one")]).await;
     app.quiet(2).await;
@@ -179,8 +227,15 @@ async fn what_cannot_be_processed_is_passed_on_whole_and_blocks_nothing() {
     app.activate("1,one", "", "");
     let ada = Learner::new(7);
     let bad = |event: Event| Outgoing::of(&event);
-    let mut headed = Outgoing::raw("enrollment.created", "9", b"{\"user\": {\"id\": 9, \"username\": \"nine\"");
-    headed.value.headers = vec![("trace".to_owned(), "a".to_owned()), ("trace".to_owned(), "b".to_owned())];
+    let mut headed = Outgoing::raw(
+        "enrollment.created",
+        "9",
+        b"{\"user\": {\"id\": 9, \"username\": \"nine\"",
+    );
+    headed.value.headers = vec![
+        ("trace".to_owned(), "a".to_owned()),
+        ("trace".to_owned(), "b".to_owned()),
+    ];
     let poison = [
         headed,
         bad(Event::enrollment_created(&ada, "no course at all")),
@@ -191,29 +246,47 @@ async fn what_cannot_be_processed_is_passed_on_whole_and_blocks_nothing() {
     app.topics.publish_events(&enrolments(&ada, [1]));
     app.expect_announced(&[badge(&ada, "one")]).await;
     app.quiet(5).await;
-    eventually("the dead letters are there", PATIENCE, async || app.topics.read("badges.dead-letters").len() >= 4).await;
+    eventually("the dead letters are there", PATIENCE, async || {
+        app.topics.read("badges.dead-letters").len() >= 4
+    })
+    .await;
 
     let letters = app.topics.read("badges.dead-letters");
     assert_eq!(letters.len(), poison.len());
     for sent in &poison {
-        let letter = letters.iter().find(|letter| letter.body == sent.value.body).expect("the value is as it came");
+        let letter = letters
+            .iter()
+            .find(|letter| letter.body == sent.value.body)
+            .expect("the value is as it came");
         assert_eq!(Some(letter.key()), sent.key);
         let own: Vec<(String, String)> = letter.headers[..sent.value.headers.len()]
             .iter()
             .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
             .collect();
-        assert_eq!(own, sent.value.headers, "all headers of the record, in their order, before the others");
+        assert_eq!(
+            own, sent.value.headers,
+            "all headers of the record, in their order, before the others"
+        );
         let header = |name: &str| letter.header(name).unwrap_or_else(|| panic!("{name} is missing"));
         assert_eq!(header("__connect.errors.topic"), app.topics.name(&sent.topic));
         let original = app.topics.read(&sent.topic);
-        let original = original.iter().find(|record| record.body == sent.value.body).expect("it was written");
+        let original = original
+            .iter()
+            .find(|record| record.body == sent.value.body)
+            .expect("it was written");
         assert_eq!(header("__connect.errors.partition"), original.partition.to_string());
         assert_eq!(header("__connect.errors.offset"), original.offset.to_string());
         let message = header("__connect.errors.exception.message");
-        assert!(!message.is_empty() && !message.contains("seven") && !message.contains("no course"), "{message}");
+        assert!(
+            !message.is_empty() && !message.contains("seven") && !message.contains("no course"),
+            "{message}"
+        );
         assert!(!header("accolade-reason").is_empty());
     }
-    let reasons: BTreeSet<String> = letters.iter().filter_map(|letter| letter.header("accolade-reason")).collect();
+    let reasons: BTreeSet<String> = letters
+        .iter()
+        .filter_map(|letter| letter.header("accolade-reason"))
+        .collect();
     let stored = app.database.lines("SELECT DISTINCT reason AS line FROM dead_letter");
     assert_eq!(reasons, stored.into_iter().collect());
     assert!(reasons.contains("unknown_badge_class"), "{reasons:?}");

@@ -8,8 +8,6 @@ use std::thread::JoinHandle;
 use accolade::app::{App, Roles};
 use accolade::clock::ManualClock;
 use accolade::config::Settings;
-use accolade::store::Store;
-use accolade::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
 use super::database::Database;
@@ -24,10 +22,6 @@ pub struct TestApp {
     world: World,
     /// The service's clock.
     pub clock: Arc<ManualClock>,
-    /// The service's store.
-    pub store: Arc<Store>,
-    /// The service's metrics.
-    pub metrics: Arc<Metrics>,
     stop: CancellationToken,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
     log_start: usize,
@@ -37,16 +31,9 @@ pub struct TestApp {
 /// What to start a service with.
 pub struct Builder {
     plan: Plan,
-    roles: Roles,
 }
 
 impl Builder {
-    /// On SQLite, whatever the environment says.
-    pub fn sqlite(mut self) -> Self {
-        self.plan.database(Database::sqlite());
-        self
-    }
-
     /// On this database.
     pub fn database(mut self, database: Database) -> Self {
         self.plan.database(database);
@@ -71,12 +58,6 @@ impl Builder {
         self
     }
 
-    /// Some of the loops only.
-    pub fn roles(mut self, roles: &str) -> Self {
-        self.roles = roles.parse().expect("roles");
-        self
-    }
-
     /// So many dead letters are right.
     pub fn dead_letters(mut self, number: usize) -> Self {
         self.plan.dead_letters = number;
@@ -85,7 +66,10 @@ impl Builder {
 
     /// Starts the service; it takes events when this returns.
     pub fn start(mut self) -> TestApp {
-        self.plan.settings.entry("HTTP_LISTEN".to_owned()).or_insert_with(|| "127.0.0.1:0".to_owned());
+        self.plan
+            .settings
+            .entry("HTTP_LISTEN".to_owned())
+            .or_insert_with(|| "127.0.0.1:0".to_owned());
         let environment: HashMap<String, String> = self.plan.settings.clone().into_iter().collect();
         let settings = Settings::load(None, &environment).unwrap_or_else(|errors| panic!("{errors:?}"));
         let log_start = Log::of_this_process().len();
@@ -93,14 +77,17 @@ impl Builder {
         let clock = Arc::new(ManualClock::default());
         let stop = CancellationToken::new();
         let (started, start) = mpsc::channel();
-        let (roles, its_clock, its_stop) = (self.roles, Arc::clone(&clock), stop.clone());
+        let (its_clock, its_stop) = (Arc::clone(&clock), stop.clone());
         let thread = std::thread::Builder::new()
             .name("the service".to_owned())
             .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+                let runtime = tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(2)
+                    .enable_all()
+                    .build()?;
                 let outcome = runtime.block_on(async {
-                    let app = App::start(settings, roles, its_clock).await?;
-                    let facts = (app.http_address(), app.bootstrap_servers().to_owned(), app.store(), app.metrics());
+                    let app = App::start(settings, Roles::ALL, its_clock).await?;
+                    let facts = (app.http_address(), app.bootstrap_servers().to_owned());
                     started.send(facts).expect("someone waits");
                     app.run(its_stop.cancelled_owned()).await
                 });
@@ -108,16 +95,17 @@ impl Builder {
                 outcome
             })
             .expect("threads can be spawned");
-        let Ok((address, bootstrap, store, metrics)) = start.recv() else {
+        let Ok((address, bootstrap)) = start.recv() else {
             let outcome = thread.join().expect("the service does not panic at its start");
-            panic!("the service does not start: {:#}", outcome.expect_err("it said nothing of itself"));
+            panic!(
+                "the service does not start: {:#}",
+                outcome.expect_err("it said nothing of itself")
+            );
         };
         let http = address.map_or_else(String::new, |address| format!("http://{address}"));
         TestApp {
             world: World::new(self.plan, &bootstrap, http),
             clock,
-            store,
-            metrics,
             stop,
             thread: Some(thread),
             log_start,
@@ -129,10 +117,7 @@ impl Builder {
 impl TestApp {
     /// The built-in issuer on an embedded broker, with the database that the environment says.
     pub fn builder() -> Builder {
-        Builder {
-            plan: Plan::new(),
-            roles: Roles::ALL,
-        }
+        Builder { plan: Plan::new() }
     }
 
     /// What the service said so far.
@@ -150,7 +135,10 @@ impl TestApp {
         if std::thread::panicking() {
             let log = self.log();
             let from = log.len().saturating_sub(8_000);
-            eprintln!("the end of the log:\n{}", String::from_utf8_lossy(&log.as_bytes()[from..]));
+            eprintln!(
+                "the end of the log:\n{}",
+                String::from_utf8_lossy(&log.as_bytes()[from..])
+            );
             return;
         }
         let outcome = ended.expect("the service does not panic");
@@ -158,7 +146,10 @@ impl TestApp {
         let panics = logs::panics();
         assert_eq!(panics.len(), self.panics_before, "something panicked: {panics:?}");
         assert_eq!(logs::leak(&self.log()), None, "the log says what it must not");
-        let letters = self.world.database.lines("SELECT reason || ': ' || message AS line FROM dead_letter");
+        let letters = self
+            .world
+            .database
+            .lines("SELECT reason || ': ' || message AS line FROM dead_letter");
         assert_eq!(letters.len(), self.world.dead_letters, "dead letters: {letters:?}");
     }
 }

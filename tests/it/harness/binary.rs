@@ -1,8 +1,9 @@
 //! The real program as a process of its own.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::logs;
 use super::process::{self, Process};
@@ -13,21 +14,28 @@ pub struct BinaryApp {
     world: World,
     process: Process,
     log: PathBuf,
+    roles: &'static str,
 }
 
 impl BinaryApp {
-    /// Starts the program (`ACCOLADE_BIN`, or the one that was built with the tests) and waits until it is ready.
+    /// Starts the program and waits until it is ready.
     /// It needs a broker that is there.
-    pub fn start(mut plan: Plan) -> Self {
+    pub fn start(plan: Plan) -> Self {
+        Self::with_roles(plan, "ingest,award,publish,http")
+    }
+
+    /// The same with some of the loops only; `http` has to be among them.
+    pub fn with_roles(mut plan: Plan, roles: &'static str) -> Self {
         let bootstrap = plan.settings.get("KAFKA_BOOTSTRAP_SERVERS").expect("a broker").clone();
         let address = format!("127.0.0.1:{}", process::free_port());
         plan.set("HTTP_LISTEN", &address);
         let log = process::directory("accolade", None).join("log");
-        let process = spawn(&plan.settings, &log);
+        let process = spawn(&plan.settings, roles, &log);
         let app = Self {
             world: World::new(plan, &bootstrap, format!("http://{address}")),
             process,
             log,
+            roles,
         };
         app.wait_until_ready();
         app
@@ -35,8 +43,14 @@ impl BinaryApp {
 
     /// The same again after an end, on the same port and database.
     pub fn start_again(&mut self) {
+        self.start_again_as(self.roles);
+    }
+
+    /// The same with other loops.
+    pub fn start_again_as(&mut self, roles: &'static str) {
         assert!(self.process.has_ended(), "it still runs");
-        self.process = spawn(&self.world.settings, &self.log);
+        self.roles = roles;
+        self.process = spawn(&self.world.settings, roles, &self.log);
         self.wait_until_ready();
     }
 
@@ -78,11 +92,15 @@ impl BinaryApp {
     }
 }
 
-fn spawn(settings: &std::collections::BTreeMap<String, String>, log: &std::path::Path) -> Process {
-    let program = std::env::var("ACCOLADE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_accolade").to_owned());
+/// The program: `ACCOLADE_BIN`, or the one that was built with the tests.
+pub fn program() -> String {
+    std::env::var("ACCOLADE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_accolade").to_owned())
+}
+
+fn spawn(settings: &BTreeMap<String, String>, roles: &str, log: &Path) -> Process {
     let mut arguments = vec!["-i".to_owned()];
     arguments.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));
-    arguments.extend([program, "serve".to_owned()]);
+    arguments.extend([program(), "serve".to_owned(), "--roles".to_owned(), roles.to_owned()]);
     Process::spawn(None, "KILL", "env", &arguments, log)
 }
 

@@ -155,3 +155,14 @@ pub fn group_of(user: &str) -> String {
     let output = Command::new("id").args(["-g", user]).output().expect("id runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
+
+#[test]
+fn how_a_program_ended_is_known() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let log = directory.path().join("log");
+    let script = ["-c".to_owned(), "echo said; exit 3".to_owned()];
+    let program = Process::spawn(None, "KILL", "sh", &script, &log);
+    wait_until("it ends", Duration::from_secs(20), || program.has_ended());
+    assert_eq!(program.exit_status().and_then(|status| status.code()), Some(3));
+    assert_eq!(std::fs::read_to_string(&log).expect("a log"), "said\n");
+}

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::binary;
 use super::database::Database;
 use super::fake_badgr::{self, FakeBadgr};
 use super::images;
@@ -125,7 +126,7 @@ impl World {
 
     /// Runs a command of the real program with these settings; what it prints, when it succeeds.
     pub fn cli(&self, arguments: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_accolade"))
+        let output = Command::new(binary::program())
             .env_clear()
             .envs(&self.settings)
             .args(arguments)
@@ -244,7 +245,9 @@ pub async fn eventually(what: &str, deadline: Duration, mut is_so: impl AsyncFnM
 
 /// The seed of this run: `ACCOLADE_TEST_SEED`, or a new one, which is printed.
 pub fn seed() -> u64 {
-    let given = std::env::var("ACCOLADE_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    let given = std::env::var("ACCOLADE_TEST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
     let seed = given.unwrap_or_else(rand::random);
     println!("ACCOLADE_TEST_SEED={seed}");
     seed
