@@ -44,11 +44,12 @@ struct Member {
 impl Group {
     fn join(&self) -> Member {
         let stop = CancellationToken::new();
+        let metrics = Arc::new(Metrics::new());
         let shared = Shared {
             store: open(&self.url),
             rules: Arc::default(),
-            metrics: Arc::new(Metrics::new()),
-            health: Arc::new(Health::default()),
+            health: Arc::new(Health::new(1, Arc::clone(&metrics))),
+            metrics,
             awards: Arc::new(Notify::new()),
             stop: stop.clone(),
         };
@@ -116,12 +117,17 @@ fn name_of(url: &str) -> &str {
 }
 
 async fn make_topics(bootstrap: &str, topics: &Topics) {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a client");
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()
+        .expect("a client");
     for topic in TOPICS {
         let name = topics.name(topic);
         let new = NewTopic::new(&name, 4, TopicReplication::Fixed(1));
-        let made = admin.create_topics([&new], &AdminOptions::new()).await.expect("the broker answers");
+        let made = admin
+            .create_topics([&new], &AdminOptions::new())
+            .await
+            .expect("the broker answers");
         assert_eq!(made, [Ok(name.clone())]);
     }
 }
@@ -172,7 +178,9 @@ async fn consumers_that_come_and_go_and_a_database_that_crashes_lose_and_double_
     let lines = |sql: &str| -> Vec<String> { cluster.psql(name_of(&url), sql).lines().map(str::to_owned).collect() };
     for life in (1..=LEARNERS).map(Life::of) {
         let id = life.learner.id;
-        let counters = lines(&format!("SELECT enrolled || ' ' || completed FROM learner WHERE learner_id = {id}"));
+        let counters = lines(&format!(
+            "SELECT enrolled || ' ' || completed FROM learner WHERE learner_id = {id}"
+        ));
         assert_eq!(counters, [life.counters()], "{id}");
         let badges = lines(&format!(
             "SELECT CASE WHEN b.course_id = '' THEN b.slug ELSE b.course_id END FROM award a \
@@ -181,8 +189,16 @@ async fn consumers_that_come_and_go_and_a_database_that_crashes_lose_and_double_
         let found: BTreeSet<String> = badges.iter().cloned().collect();
         let (demanded, possible) = life.badges();
         assert_eq!(found.len(), badges.len(), "{id} has a badge twice: {badges:?}");
-        assert!(demanded.is_subset(&found), "{id} lacks {:?}", demanded.difference(&found));
-        assert!(found.is_subset(&possible), "{id} did not earn {:?}", found.difference(&possible));
+        assert!(
+            demanded.is_subset(&found),
+            "{id} lacks {:?}",
+            demanded.difference(&found)
+        );
+        assert!(
+            found.is_subset(&possible),
+            "{id} did not earn {:?}",
+            found.difference(&possible)
+        );
     }
     let letters = lines("SELECT DISTINCT topic || record_partition || ' ' || record_offset FROM dead_letter");
     assert_eq!(letters.len(), POISON);
