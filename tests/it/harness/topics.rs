@@ -249,3 +249,37 @@ fn incoming(message: &impl Message) -> Incoming {
         body: message.payload().unwrap_or_default().to_vec(),
     }
 }
+
+#[test]
+fn what_is_written_is_read_once_with_its_headers() {
+    use super::events::{Learner, course};
+    let names = ["enrollment.created", "badge.awarded"].map(|topic| (format!("x-{topic}"), 3));
+    let broker = accolade::kafka::EmbeddedBroker::start(&names).expect("a broker");
+    let topics = Topics::new(broker.bootstrap_servers(), Some("x"));
+    assert!(topics.awarded().is_empty() && topics.read("no.such").is_empty());
+    let enrol = |id| Event::enrollment_created(&Learner::new(id), &course(1));
+    topics.publish_events(&[enrol(1), enrol(2)]);
+    let mut record = Outgoing::raw("badge.awarded", "7", b"{}");
+    record.value.headers = vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())];
+    topics.publish(&[record]);
+    let found = |topic: &str, number: usize| {
+        let mut records = Vec::new();
+        super::process::wait_until("the records are there", PATIENCE, || {
+            records = topics.read(topic);
+            records.len() >= number
+        });
+        records
+    };
+    assert_eq!(found("enrollment.created", 2).len(), 2);
+    let announced = found("badge.awarded", 1);
+    assert_eq!(
+        (announced.len(), announced[0].key(), announced[0].json()),
+        (1, "7".to_owned(), serde_json::json!({}))
+    );
+    assert_eq!(
+        (announced[0].headers.len(), announced[0].header("a").as_deref()),
+        (2, Some("1"))
+    );
+    topics.publish_events(&[enrol(3)]);
+    assert_eq!(found("enrollment.created", 3).len(), 3, "reading goes on where it was");
+}
