@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use accolade::domain::award::AwardId;
+use accolade::store::awards;
+
 use crate::harness::app::TestApp;
 use crate::harness::events::{Event, Learner, course};
 use crate::harness::fake_badgr::{FakeBadgr, Fault, Operation};
-use crate::harness::tokens::Token;
 use crate::harness::world::{PATIENCE, eventually, once_each};
 
 async fn started(badgr: &FakeBadgr) -> TestApp {
@@ -22,15 +24,9 @@ async fn published(app: &TestApp, learner: &Learner, number: usize, what: &str) 
         }
         let blocked = format!("SELECT id AS line FROM award WHERE {of} AND state IN ('blocked', 'failed')");
         for id in app.database.lines(&blocked) {
-            let url = format!("{}/api/badges/v1/awards/{id}/retry/", app.http);
-            let token = Token::of_administrator("root").hs256();
-            let answer = app
-                .client
-                .post(url)
-                .header("Authorization", format!("JWT {token}"))
-                .send()
-                .await;
-            assert!(answer.expect("the service answers").status().is_success());
+            let id = AwardId(id.parse().expect("a UUID"));
+            let retried = app.store.transaction("retry", |tx| awards::retry(tx, id));
+            assert!(retried.expect("the database answers").is_some());
         }
         // No time passes while a request is under way.
         if app

@@ -4,9 +4,8 @@ use std::process::Command;
 
 use crate::harness::app::TestApp;
 use crate::harness::events::{Event, Learner, course};
-use crate::harness::tokens::Token;
 use crate::harness::world::{PATIENCE, World, eventually};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Runs the validator; what it complains of.
 async fn complaints(url: &str, email: &str) -> Result<(), String> {
@@ -55,42 +54,4 @@ async fn each_kind_of_badge_is_a_valid_open_badge_of_its_recipient() {
         let (_, document) = app.get(url, None).await;
         assert!(!document.to_string().contains("learner1@"), "{document}");
     }
-}
-
-#[tokio::test]
-async fn a_revoked_badge_says_so() {
-    let app = TestApp::builder().start();
-    app.activate("1,one", "", "");
-    let ada = Learner::new(1);
-    app.topics
-        .publish_events(&[Event::enrollment_created(&ada, &course(1))]);
-    let bodies = awarded(&app, &ada, 1).await;
-    let assertion = &bodies[0]["assertion"];
-    let id = assertion["id"].as_str().expect("an id");
-    let token = Token::of_administrator("root").hs256();
-    let revoked = app
-        .client
-        .post(format!("{}/api/badges/v1/assertions/{id}/revoke/", app.http))
-        .header("Authorization", format!("JWT {token}"))
-        .json(&json!({"reason": "By mistake"}))
-        .send()
-        .await
-        .expect("the service answers");
-    assert!(revoked.status().is_success(), "{}", revoked.status());
-    let url = assertion["assertion_url"].as_str().expect("a URL");
-    eventually("the document is gone", PATIENCE, async || {
-        app.get(url, None).await.0 == 410
-    })
-    .await;
-    let (_, document) = app.get(url, None).await;
-    assert_eq!(
-        (&document["revoked"], &document["revocationReason"]),
-        (&json!(true), &json!("By mistake"))
-    );
-    assert!(complaints(url, "learner1@example.com").await.is_err());
-    eventually("badge.revoked is announced", PATIENCE, async || {
-        app.topics.read("badge.revoked").len() == 1
-    })
-    .await;
-    assert_eq!(app.topics.read("badge.revoked")[0].key(), "1");
 }

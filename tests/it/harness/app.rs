@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use accolade::app::{App, Roles};
 use accolade::clock::ManualClock;
 use accolade::config::Settings;
+use accolade::store::Store;
 use tokio_util::sync::CancellationToken;
 
 use super::database::Database;
@@ -22,6 +23,8 @@ pub struct TestApp {
     world: World,
     /// The service's clock.
     pub clock: Arc<ManualClock>,
+    /// The service's store.
+    pub store: Arc<Store>,
     stop: CancellationToken,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
     log_start: usize,
@@ -87,7 +90,7 @@ impl Builder {
                     .build()?;
                 let outcome = runtime.block_on(async {
                     let app = App::start(settings, Roles::ALL, its_clock).await?;
-                    let facts = (app.http_address(), app.bootstrap_servers().to_owned());
+                    let facts = (app.http_address(), app.bootstrap_servers().to_owned(), app.store());
                     started.send(facts).expect("someone waits");
                     app.run(its_stop.cancelled_owned()).await
                 });
@@ -95,7 +98,7 @@ impl Builder {
                 outcome
             })
             .expect("threads can be spawned");
-        let Ok((address, bootstrap)) = start.recv() else {
+        let Ok((address, bootstrap, store)) = start.recv() else {
             let outcome = thread.join().expect("the service does not panic at its start");
             panic!(
                 "the service does not start: {:#}",
@@ -106,6 +109,7 @@ impl Builder {
         TestApp {
             world: World::new(self.plan, &bootstrap, http),
             clock,
+            store,
             stop,
             thread: Some(thread),
             log_start,
