@@ -23,7 +23,7 @@ fn is_setting(name: &str) -> bool {
 }
 
 /// The commands of the service that its deployment may use.
-const COMMANDS: [&str; 11] = [
+pub(crate) const COMMANDS: [&str; 11] = [
     "serve",
     "demo",
     "migrate",
