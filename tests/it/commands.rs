@@ -27,7 +27,12 @@ fn every_command_of_the_deployment_is_one_of_the_program_and_explains_itself() {
         assert_eq!(output.status.code(), Some(0), "{command}: {}", text(&output.stderr));
         assert!(text(&output.stdout).contains("Usage: accolade"), "{command}");
     }
-    for wrong in [vec!["juggle"], vec!["event-badges", "sett"], vec!["serve", "--roles", "admin"], vec![]] {
+    for wrong in [
+        vec!["juggle"],
+        vec!["event-badges", "sett"],
+        vec!["serve", "--roles", "admin"],
+        vec![],
+    ] {
         let output = run(&wrong, &[]);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", text(&output.stderr));
     }
@@ -70,19 +75,31 @@ fn badge_classes_and_configurations_go_in_and_come_out() {
     let file = write("classes.json", classes);
     done(&["badge-class", "import", &file]);
     done(&["badge-class", "import", &file]);
-    assert_eq!(database.count("badge_class", "1 = 1"), 1, "the second import changes nothing");
+    assert_eq!(
+        database.count("badge_class", "1 = 1"),
+        1,
+        "the second import changes nothing"
+    );
     assert!(done(&["badge-class", "list"]).contains("three"));
 
-    let rules = |enrolled: &str| {
-        serde_json::json!({"enabled": true, "courses_enrolled": enrolled, "courses_completed": "", "course_groups": ""})
-    };
-    let wrong = run(&["event-badges", "set", &write("wrong.json", rules("3,nowhere\nx,three"))], &settings);
+    let rules = |enrolled: &str| serde_json::json!({"enabled": true, "courses_enrolled": enrolled, "courses_completed": "", "course_groups": ""});
+    let wrong = run(
+        &["event-badges", "set", &write("wrong.json", rules("3,nowhere\nx,three"))],
+        &settings,
+    );
     assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong.stderr));
     for part in ["courses_enrolled", "nowhere", "1", "2"] {
         assert!(text(&wrong.stderr).contains(part), "{part}: {}", text(&wrong.stderr));
     }
-    assert_eq!(database.count("event_badges_configuration", "1 = 1"), 0, "nothing is saved");
+    assert_eq!(
+        database.count("event_badges_configuration", "1 = 1"),
+        0,
+        "nothing is saved"
+    );
     done(&["event-badges", "set", &write("right.json", rules("3,three"))]);
     assert!(done(&["event-badges", "show"]).contains("3,three"));
-    assert_eq!(database.count("event_badges_configuration", "enabled AND activated_at IS NOT NULL"), 1);
+    assert_eq!(
+        database.count("event_badges_configuration", "enabled AND activated_at IS NOT NULL"),
+        1
+    );
 }

@@ -323,6 +323,6 @@ proptest! {
         }
         let is_poison = |told: &&Told| told.shape == Shape::Poison;
         let poison: usize = history.iter().filter(is_poison).map(|told| told.times).sum();
-        prop_assert_eq!(shuffled.database.count("dead_letter", "reason = 'json'"), poison);
+        prop_assert_eq!(shuffled.database.count("dead_letter", "1 = 1"), poison);
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use accolade::app::{App, Roles};
+use accolade::app::{App, roles::Roles};
 use accolade::clock::ManualClock;
 use accolade::config::Settings;
 use accolade::store::Store;
@@ -90,9 +90,17 @@ impl Builder {
                     .build()?;
                 let outcome = runtime.block_on(async {
                     let app = App::start(settings, Roles::ALL, its_clock).await?;
-                    let facts = (app.http_address(), app.bootstrap_servers().to_owned(), app.store());
+                    let facts = (
+                        app.http_address(),
+                        app.bootstrap_servers().to_owned(),
+                        Arc::clone(app.store()),
+                    );
                     started.send(facts).expect("someone waits");
-                    app.run(its_stop.cancelled_owned()).await
+                    let until = async move {
+                        its_stop.cancelled().await;
+                        Ok(())
+                    };
+                    app.run(until).await
                 });
                 runtime.shutdown_timeout(std::time::Duration::from_secs(10));
                 outcome
