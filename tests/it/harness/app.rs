@@ -158,10 +158,7 @@ impl TestApp {
         let panics = logs::panics();
         assert_eq!(panics.len(), self.panics_before, "something panicked: {panics:?}");
         assert_eq!(logs::leak(&self.log()), None, "the log says what it must not");
-        let letters = self
-            .world
-            .database
-            .lines("SELECT reason || ': ' || message AS line FROM dead_letter");
+        let letters = self.world.letters();
         assert_eq!(letters.len(), self.world.dead_letters, "dead letters: {letters:?}");
     }
 }

@@ -140,10 +140,7 @@ impl Drop for BinaryApp {
         }
         assert_eq!(logs::leak(&log), None, "the log says what it must not");
         assert!(!log.contains("panicked at"), "something panicked: {log}");
-        let letters = self
-            .world
-            .database
-            .lines("SELECT reason || ': ' || message AS line FROM dead_letter");
+        let letters = self.world.letters();
         assert_eq!(letters.len(), self.world.dead_letters, "dead letters: {letters:?}");
     }
 }

@@ -201,6 +201,13 @@ impl World {
         }
     }
 
+    /// Why records were dead letters: one text each, however often the record came.
+    pub fn letters(&self) -> Vec<String> {
+        let sql = "SELECT DISTINCT topic || ' ' || record_partition || ' ' || record_offset || ' ' || reason || ' ' || message \
+                   AS line FROM dead_letter";
+        self.database.lines(sql)
+    }
+
     /// Waits until no record waits to be read and no award is on its way.
     pub async fn quiet(&self, records: usize) {
         eventually("everything was read", PATIENCE, async || {
