@@ -6,7 +6,11 @@ pub mod completion;
 pub mod course_key;
 pub mod evaluate;
 pub mod event;
+pub mod event_badges;
 pub mod facts;
+pub mod image;
+pub mod limits;
+pub mod next_step;
 
 pub use course_key::CourseKey;
 pub use event::{Event, EventBody, LearnerId};

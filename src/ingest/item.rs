@@ -41,10 +41,10 @@ impl Item {
         let decoded = catch_unwind(AssertUnwindSafe(|| decode(&record, types)));
         let content = match decoded {
             Ok(Ok(Decoded::Event(event))) => Content::Event(Box::new(event)),
-            Ok(Ok(Decoded::Ignored)) => Content::Ignored,
+            Ok(Ok(Decoded::Ignored(_))) => Content::Ignored,
             Ok(Err(error)) => Content::Unprocessable {
-                reason: error.reason,
-                message: error.message,
+                reason: error.reason(),
+                message: error.to_string(),
             },
             Err(_) => Content::Unprocessable {
                 reason: "panic",

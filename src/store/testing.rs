@@ -1,6 +1,8 @@
 //! Databases for unit tests: SQLite in a temporary file, and PostgreSQL where `ACCOLADE_TEST_POSTGRES_URL` names one,
 //! with a clock that a test can move.
 
+pub(crate) mod seed;
+
 use std::sync::Arc;
 
 use diesel::{Connection as _, PgConnection, connection::SimpleConnection};

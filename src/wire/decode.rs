@@ -1,26 +1,23 @@
 //! What a record says: bytes to an event.
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use std::{borrow::Cow, collections::HashMap};
 
-use super::record::Record;
-use crate::domain::{
-    CourseKey, Event, EventBody, LearnerId,
-    event::{CourseDetails, LearnerDetails, Stamp},
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
+
+use super::{
+    canonical,
+    cloud_event::{Message, parse},
+    platform_event::{Data, EventType},
+    record::Record,
 };
+use crate::domain::{Event, event::Stamp, limits};
 
 /// A larger value is not decoded.
-const MAX_VALUE: usize = 1 << 20;
+pub const MAX_VALUE: usize = 1 << 20;
 
-/// Which topics hold which events when an event does not say its type.
+/// What an event is that does not say its type: by the topic's name, as on the broker.
 #[derive(Debug, Clone, Default)]
-pub struct TopicTypes {
-    /// Topics of enrolments.
-    pub enrollment: Vec<String>,
-    /// Topics of certificates.
-    pub certificate: Vec<String>,
-}
+pub struct TopicTypes(HashMap<String, EventType>);
 
 /// What a record was understood to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,163 +28,161 @@ pub struct TopicTypes {
 pub enum Decoded {
     /// An event that concerns us.
     Event(Event),
-    /// A tombstone, or an event of a type that does not concern us.
-    Ignored,
+    /// A record that is counted and nothing else.
+    Ignored(IgnoreReason),
 }
 
-/// Why a record cannot be understood.
+/// Why a record does not concern us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IgnoreReason {
+    /// An event of a type that we do not know.
+    UnknownType,
+    /// A record without a value.
+    Tombstone,
+}
+
+/// Why a record cannot be understood. Says what and where, never the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct DecodeError {
-    /// A stable short code.
-    pub reason: &'static str,
-    /// What is wrong and where, never the content.
-    pub message: String,
+pub enum DecodeError {
+    /// The value is larger than [`MAX_VALUE`].
+    #[error("the value has {bytes} bytes, more than {MAX_VALUE}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// A CloudEvents header cannot be used.
+    #[error("header {name}: {problem}")]
+    Header {
+        /// The header's name.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The value is not JSON.
+    #[error("not JSON at line {}, column {}", place.0, place.1)]
+    NotJson {
+        /// Line and column, from 1.
+        place: (usize, usize),
+    },
+    /// A member that matters comes twice in its object.
+    #[error("a member comes twice at line {}, column {}", place.0, place.1)]
+    Duplicate {
+        /// Line and column, from 1.
+        place: (usize, usize),
+    },
+    /// The JSON does not say what it must.
+    #[error("{path}: {problem}")]
+    Schema {
+        /// Where: the names of the members, joined by dots.
+        path: &'static str,
+        /// What is wrong there.
+        problem: Cow<'static, str>,
+    },
+    /// A course key is none.
+    #[error("{path}: {}", crate::domain::course_key::InvalidCourseKey)]
+    InvalidCourseKey {
+        /// Where, as above.
+        path: &'static str,
+    },
 }
 
-fn invalid(message: impl Into<String>) -> DecodeError {
-    DecodeError {
-        reason: "invalid",
-        message: message.into(),
+impl DecodeError {
+    /// A stable short code: the metric's label `reason` and the header `accolade-reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::Header { .. } => "headers",
+            Self::NotJson { .. } => "not_json",
+            Self::Duplicate { .. } | Self::Schema { .. } => "schema",
+            Self::InvalidCourseKey { .. } => "invalid_course_key",
+        }
+    }
+
+    pub(super) fn schema(path: &'static str, problem: impl ToString) -> Self {
+        Self::Schema {
+            path,
+            problem: Cow::Owned(problem.to_string()),
+        }
     }
 }
 
-/// Reads a record.
-pub fn decode(record: &Record, topics: &TopicTypes) -> Result<Decoded, DecodeError> {
+impl TopicTypes {
+    /// Topics of enrolments and topics of certificates, by their names on the broker. On any other topic an event
+    /// needs a type of its own.
+    pub fn new<T: Into<String>>(
+        enrollment: impl IntoIterator<Item = T>,
+        certificate: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let enrollment = enrollment
+            .into_iter()
+            .map(|topic| (topic.into(), EventType::EnrollmentCreated));
+        let certificate = certificate
+            .into_iter()
+            .map(|topic| (topic.into(), EventType::CertificateGenerated));
+        Self(enrollment.chain(certificate).collect())
+    }
+}
+
+/// Reads a record, in any of the three shapes. Never panics, whatever the bytes.
+///
+/// The same record always gives the same event: its time is cut to microseconds and to at most five minutes past the
+/// record's timestamp, and without an id of its own it has one made from its type and data. Without any time it is as
+/// old as can be, 1970.
+pub fn decode(record: &Record, topic_types: &TopicTypes) -> Result<Decoded, DecodeError> {
     let Some(value) = record.value.as_deref() else {
-        return Ok(Decoded::Ignored);
+        return Ok(Decoded::Ignored(IgnoreReason::Tombstone));
     };
     if value.len() > MAX_VALUE {
-        return Err(DecodeError {
-            reason: "too_large",
-            message: format!("the value has {} bytes, more than {MAX_VALUE}", value.len()),
-        });
+        return Err(DecodeError::TooLarge { bytes: value.len() });
     }
-    let json: Value = serde_json::from_slice(value).map_err(|error| DecodeError {
-        reason: "json",
-        message: format!("not JSON at line {} column {}", error.line(), error.column()),
-    })?;
-    let header = |name: &str| record.header(name).and_then(|bytes| std::str::from_utf8(bytes).ok());
-    let structured = json.get("specversion").is_some() && json.get("data").is_some();
-    let attribute = |name: &str| match structured {
-        true => json.get(name).and_then(Value::as_str),
-        false => header(&format!("ce_{name}")),
-    };
-    let data = if structured { &json["data"] } else { &json };
-    let is_in = |names: &[String]| names.iter().any(|name| **name == *record.topic);
-    let kind = match attribute("type") {
-        Some(kind) => kind,
-        None if is_in(&topics.enrollment) => "enrollment.created",
-        None if is_in(&topics.certificate) => "certificate.generated",
-        None => return Err(invalid("type: missing, and the topic does not tell it")),
-    };
-    let Some(body) = body(kind, data)? else {
-        return Ok(Decoded::Ignored);
-    };
-    let told = match attribute("time") {
-        Some(text) => Some(time(text).ok_or_else(|| invalid("time: not an RFC 3339 time"))?),
-        None => record.timestamp,
-    };
-    let time = told.ok_or_else(|| invalid("time: missing"))?;
-    let time = record
-        .timestamp
-        .map_or(time, |sent| time.min(sent + TimeDelta::minutes(5)));
-    let event_id = attribute("id").map_or_else(
-        || {
-            Sha256::digest(data.to_string().as_bytes())
-                .iter()
-                .take(16)
-                .map(|b| format!("{b:02x}"))
-                .collect()
+    let message = Message::read(record, value)?;
+    let event_type = match &message.event_type {
+        Some(name) => match EventType::parse(name) {
+            Some(known) => known,
+            None => return Ok(Decoded::Ignored(IgnoreReason::UnknownType)),
         },
-        str::to_owned,
-    );
+        None => *topic_types
+            .0
+            .get(&*record.topic)
+            .ok_or_else(|| DecodeError::schema("type", "missing, and this topic has none of its own"))?,
+    };
+    let bytes = message
+        .data
+        .ok_or_else(|| DecodeError::schema("data", "missing; expected an object"))?;
+    let data = parse::<Data<'_>>(bytes)?.required("data")?;
+    let body = data.into_body(event_type)?;
+    let event_id = match message.id {
+        Some(id) => {
+            limits::check_text(&id).map_err(|error| DecodeError::schema("id", error))?;
+            id.into_owned()
+        }
+        None => canonical::event_id(event_type.as_str(), bytes),
+    };
     let stamp = Stamp {
-        time: time.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(time),
+        time: event_time(message.time.as_deref(), record.timestamp)?,
         event_id,
     };
     Ok(Decoded::Event(Event { stamp, body }))
 }
 
-fn body(kind: &str, data: &Value) -> Result<Option<EventBody>, DecodeError> {
-    let mode = || text(data, "mode").unwrap_or_default();
-    let certificate = |revoked: bool| -> Result<EventBody, DecodeError> {
-        let status = text(data, "status").unwrap_or_else(|| "downloadable".to_owned());
-        Ok(EventBody::Certificate {
-            learner: learner(data)?,
-            course: course(data)?,
-            mode: mode(),
-            passed: !revoked && matches!(status.as_str(), "downloadable" | "generating"),
-            uuid: text(data, "uuid"),
-            url: text(data, "url"),
-        })
+fn event_time(said: Option<&str>, record_time: Option<DateTime<Utc>>) -> Result<DateTime<Utc>, DecodeError> {
+    let Some(text) = said else {
+        return Ok(micros(record_time.unwrap_or(DateTime::UNIX_EPOCH)));
     };
-    Ok(Some(match kind {
-        "enrollment.created" | "enrollment.deactivated" => EventBody::Enrollment {
-            learner: learner(data)?,
-            course: course(data)?,
-            mode: mode(),
-            is_active: kind == "enrollment.created" && data["is_active"].as_bool().unwrap_or(true),
-        },
-        "certificate.generated" => certificate(false)?,
-        "certificate.revoked" => certificate(true)?,
-        "course.updated" => EventBody::CourseUpdated {
-            course: course(data)?,
-            issue_badges: data["course"]["issue_badges"].as_bool(),
-        },
-        "learner.updated" => EventBody::LearnerUpdated(learner(data)?),
-        "learner.retired" => EventBody::LearnerRetired(learner_id(data)?),
-        "badge.requested" => EventBody::BadgeRequested {
-            learner: learner(data)?,
-            slug: text(&data["badge_class"], "slug").ok_or_else(|| invalid("badge_class.slug: missing"))?,
-            issuing_component: text(&data["badge_class"], "issuing_component").unwrap_or_default(),
-            course: match text(&data["badge_class"], "course_id").filter(|key| !key.is_empty()) {
-                None => None,
-                Some(key) => Some(course_key(&key, "badge_class.course_id")?),
-            },
-            evidence_url: text(data, "evidence_url"),
-            idempotency_key: text(data, "idempotency_key").unwrap_or_default(),
-        },
-        _ => return Ok(None),
-    }))
+    let time = parse_time(text, "time")?;
+    let latest = record_time.and_then(|sent| sent.checked_add_signed(TimeDelta::minutes(5)));
+    Ok(micros(latest.map_or(time, |latest| time.min(latest))))
 }
 
-fn learner_id(data: &Value) -> Result<LearnerId, DecodeError> {
-    let id = data["user"]["id"].as_i64();
-    id.map(LearnerId).ok_or_else(|| invalid("user.id: not an integer"))
+/// A time as RFC 3339 has it, cut to microseconds; its year has four digits in UTC too.
+pub(super) fn parse_time(text: &str, path: &'static str) -> Result<DateTime<Utc>, DecodeError> {
+    DateTime::parse_from_rfc3339(text)
+        .ok()
+        .map(|time| micros(time.to_utc()))
+        .filter(|time| (1..=9999).contains(&time.year()))
+        .ok_or_else(|| DecodeError::schema(path, "expected a time as RFC 3339 has it, such as 2026-11-01T12:00:00Z"))
 }
 
-fn learner(data: &Value) -> Result<LearnerDetails, DecodeError> {
-    let user = &data["user"];
-    Ok(LearnerDetails {
-        id: learner_id(data)?,
-        username: text(user, "username").ok_or_else(|| invalid("user.username: missing"))?,
-        email: text(user, "email").filter(|email| !email.is_empty()),
-        name: text(user, "name").filter(|name| !name.is_empty()),
-    })
-}
-
-fn course(data: &Value) -> Result<CourseDetails, DecodeError> {
-    let course = &data["course"];
-    let key = text(course, "id").ok_or_else(|| invalid("course.id: missing"))?;
-    let date = |name: &str| text(course, name).as_deref().and_then(time);
-    Ok(CourseDetails {
-        key: course_key(&key, "course.id")?,
-        display_name: text(course, "display_name").filter(|name| !name.is_empty()),
-        start: date("start"),
-        end: date("end"),
-    })
-}
-
-fn course_key(text: &str, at: &str) -> Result<CourseKey, DecodeError> {
-    text.parse().map_err(|error| invalid(format!("{at}: {error}")))
-}
-
-fn text(object: &Value, name: &str) -> Option<String> {
-    object[name].as_str().map(str::to_owned)
-}
-
-fn time(text: &str) -> Option<DateTime<Utc>> {
-    let time = DateTime::parse_from_rfc3339(text).ok()?;
-    Some(time.to_utc())
+fn micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }

@@ -1,4 +1,16 @@
 //! Bytes to domain and back; no sockets.
 
+pub mod badge_event;
+mod canonical;
+mod cloud_event;
+pub mod dead_letter;
 pub mod decode;
+pub mod outgoing_event;
+mod platform_event;
 pub mod record;
+mod scalar;
+
+pub use platform_event::EventType;
+
+#[cfg(test)]
+mod tests;
