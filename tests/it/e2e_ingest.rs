@@ -149,10 +149,7 @@ async fn consumers_that_come_and_go_and_a_database_that_crashes_lose_and_double_
         },
         topics: ingest::Topics {
             names: TOPICS.map(|topic| topics.name(topic)).to_vec(),
-            types: TopicTypes {
-                enrollment: vec![topics.name(TOPICS[0])],
-                certificate: vec![topics.name(TOPICS[1])],
-            },
+            types: TopicTypes::new([topics.name(TOPICS[0])], [topics.name(TOPICS[1])]),
         },
     };
     let records = records();

@@ -233,10 +233,7 @@ impl Side {
                 evidence_url_template: None,
             },
         );
-        let types = TopicTypes {
-            enrollment: vec!["enrollment.created".to_owned()],
-            certificate: vec!["certificate.generated".to_owned()],
-        };
+        let types = TopicTypes::new(["enrollment.created"], ["certificate.generated"]);
         Self { database, batch, types }
     }
 
