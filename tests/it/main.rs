@@ -3,11 +3,19 @@
 mod harness;
 
 mod badgr;
+mod badgr_faults;
+mod commands;
 mod deployment;
 mod e2e_fixtures;
+mod e2e_ingest;
+mod e2e_open_badges;
+mod e2e_whole;
 mod fake_badgr;
 mod fixtures;
+mod http_api;
 mod http_backend;
 mod layering;
 mod migrations;
+mod model;
 mod properties;
+mod story;
