@@ -269,6 +269,11 @@ async fn what_cannot_be_processed_is_passed_on_whole_and_blocks_nothing() {
         );
         let header = |name: &str| letter.header(name).unwrap_or_else(|| panic!("{name} is missing"));
         assert_eq!(header("__connect.errors.topic"), app.topics.name(&sent.topic));
+        eventually("the record can be read", PATIENCE, async || {
+            let there = app.topics.read(&sent.topic);
+            there.iter().any(|record| record.body == sent.value.body)
+        })
+        .await;
         let original = app.topics.read(&sent.topic);
         let original = original
             .iter()

@@ -11,11 +11,13 @@ use accolade::config::Settings;
 use accolade::store::Store;
 use tokio_util::sync::CancellationToken;
 
+use super::binary::is_ready;
 use super::database::Database;
 use super::fake_badgr::FakeBadgr;
 use super::kafka::RealKafka;
 use super::logs::{self, Log};
-use super::world::{Plan, World};
+use super::process::wait_until;
+use super::world::{PATIENCE, Plan, World};
 
 /// A running service. Dropping it stops it as a signal would, and fails the test when something panicked, a dead
 /// letter is there that nobody expected, or the log says what it must not.
@@ -114,6 +116,10 @@ impl Builder {
             );
         };
         let http = address.map_or_else(String::new, |address| format!("http://{address}"));
+        wait_until("the service is ready", PATIENCE, || {
+            assert!(!thread.is_finished(), "it ended at its start");
+            address.is_none_or(|address| is_ready(&address.to_string()).unwrap_or(false))
+        });
         TestApp {
             world: World::new(self.plan, &bootstrap, http),
             clock,

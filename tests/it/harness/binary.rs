@@ -105,7 +105,7 @@ fn spawn(settings: &BTreeMap<String, String>, roles: &str, log: &Path) -> Proces
 }
 
 /// Asks `/readyz`, without a runtime.
-fn is_ready(address: &str) -> std::io::Result<bool> {
+pub(super) fn is_ready(address: &str) -> std::io::Result<bool> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address)?;
     stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
