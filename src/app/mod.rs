@@ -59,6 +59,8 @@ impl App {
     /// What waiting does not mend: an address in use, a file that cannot be read, settings that librdkafka refuses.
     pub async fn start(settings: Settings, roles: Roles, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let metrics = Arc::new(Metrics::new());
+        let topics = &settings.topics;
+        metrics.expect(&topics.read(), &topics.written(), parts::backend_name(&settings));
         let database = store::Settings {
             url: settings.database_url.clone(),
             pool_size: settings.database_pool_size,

@@ -53,6 +53,15 @@ pub(super) fn topics(settings: &Settings) -> ingest::Topics {
     }
 }
 
+/// The name of the badge backend, as its metrics have it.
+pub(super) fn backend_name(settings: &Settings) -> &'static str {
+    match &settings.backend {
+        Backend::Builtin => "builtin",
+        Backend::Badgr(_) => "badgr",
+        Backend::Http { .. } => "http",
+    }
+}
+
 /// The badge backend of the settings.
 pub(super) fn backend(
     settings: &Settings,

@@ -106,6 +106,26 @@ impl Metrics {
             .unwrap_or_default()
     }
 
+    /// Starts what is counted for these topics, and for this backend, at zero too.
+    pub fn expect(&self, topics_read: &[String], topics_written: &[String], backend: &str) {
+        for topic in topics_read {
+            for outcome in ["applied", "stale", "ignored", "dead_lettered"] {
+                self.events.with_label_values(&[topic.as_str(), outcome]).inc_by(0);
+            }
+            for reason in ["not_json", "schema", "invalid_course_key", "too_large", "headers"] {
+                self.dead_letters.with_label_values(&[topic.as_str(), reason]).inc_by(0);
+            }
+        }
+        for topic in topics_written {
+            self.published.with_label_values(&[topic.as_str()]).inc_by(0);
+        }
+        let operation = [backend, "award"];
+        self.backend_requests
+            .with_label_values(&[backend, "award", "201"])
+            .inc_by(0);
+        self.backend_request_duration.with_label_values(&operation);
+    }
+
     /// Label values that are known beforehand stand at zero from the start, so that `rate()` and `absent()` work.
     fn start_at_zero(&self) {
         use crate::domain::award::{AwardState, RuleKind};

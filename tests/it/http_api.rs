@@ -226,6 +226,11 @@ async fn probes_and_metrics_need_no_token_and_name_no_learner() {
     for path in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(app.get(path, None).await.0, 200, "{path}");
     }
+    // Unknown lag is absent until the first statistics of the consumers.
+    eventually("the lag is known", PATIENCE, async || {
+        app.text("/metrics").await.contains("accolade_consumer_lag_records{")
+    })
+    .await;
     let text = app.text("/metrics").await;
     for (name, _) in Metrics::described() {
         assert!(
