@@ -10,7 +10,7 @@ use crate::harness::database::Database;
 use crate::harness::fake_badgr::FakeBadgr;
 use crate::harness::kafka::RealKafka;
 use crate::harness::topics::Incoming;
-use crate::harness::world::{Plan, World, eventually, once_each};
+use crate::harness::world::{PATIENCE, Plan, World, eventually, once_each};
 use crate::model::{COMPLETED, ENROLLED, LEARNERS, Life, POISON, group, records};
 
 /// For all of it, on a machine that others use too.
@@ -95,13 +95,11 @@ async fn check(world: &World, badgr: &FakeBadgr, records: usize) {
     check_order(&all);
     let letters = world.letters();
     assert_eq!(letters.len(), POISON, "{letters:?}");
-    let distinct: BTreeSet<Vec<u8>> = world
-        .topics
-        .read("badges.dead-letters")
-        .into_iter()
-        .map(|l| l.body)
-        .collect();
-    assert_eq!(distinct.len(), POISON, "every poisoned record is passed on");
+    eventually("every poisoned record is passed on", PATIENCE, async || {
+        let letters = world.topics.read("badges.dead-letters").into_iter();
+        letters.map(|letter| letter.body).collect::<BTreeSet<Vec<u8>>>().len() == POISON
+    })
+    .await;
 }
 
 /// First appearances follow the learner's sequence.
@@ -128,6 +126,8 @@ fn plan(badgr: &FakeBadgr) -> Plan {
     plan.kafka(RealKafka::shared());
     // Leases are as long as a request may take, and more; those of a killed process have to run out.
     plan.set("BADGR_TIMEOUT", "3");
+    // A killed member keeps its partitions, and others from joining, for that long.
+    plan.set("KAFKA_SESSION_TIMEOUT_MS", "6000");
     plan.dead_letters = POISON;
     plan
 }

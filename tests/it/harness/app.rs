@@ -1,6 +1,7 @@
 //! The whole service in this process, on a thread and a runtime of its own.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -116,10 +117,13 @@ impl Builder {
             );
         };
         let http = address.map_or_else(String::new, |address| format!("http://{address}"));
-        wait_until("the service is ready", PATIENCE, || {
-            assert!(!thread.is_finished(), "it ended at its start");
-            address.is_none_or(|address| is_ready(&address.to_string()).unwrap_or(false))
+        wait_until("the service is ready, or has ended", PATIENCE, || {
+            let ready = |address: SocketAddr| is_ready(&address.to_string()).unwrap_or(false);
+            thread.is_finished() || address.is_none_or(ready)
         });
+        if thread.is_finished() {
+            panic!("the service ended at its start: {:?}", thread.join());
+        }
         TestApp {
             world: World::new(self.plan, &bootstrap, http),
             clock,
