@@ -15,8 +15,7 @@ use crate::{
     clock::Clock,
     config::{Backend, Settings},
     domain::image,
-    http::{self, JwtSettings},
-    ingest, kafka,
+    http, ingest, kafka,
     store::Store,
     telemetry::Metrics,
     wire::decode::TopicTypes,
@@ -106,16 +105,10 @@ pub(super) fn backend(
 
 /// What the HTTP server needs to know.
 pub(super) fn http(settings: &Settings, public_url: &str) -> anyhow::Result<http::Settings> {
-    let jwt = &settings.jwt;
     Ok(http::Settings {
         listen: settings.http_listen,
         public_url: public_url.to_owned(),
-        jwt: JwtSettings::parse(
-            jwt.issuer.as_deref(),
-            jwt.audience.as_deref(),
-            jwt.secret_key.as_ref(),
-            jwt.jwk_set.as_ref(),
-        )?,
+        jwt: settings.jwt.clone(),
         issuer: issuer(settings, public_url)?,
         is_demo: settings.is_demo,
     })

@@ -4,6 +4,7 @@ mod backend;
 mod badge_class;
 mod check;
 mod context;
+mod dead_letters;
 mod demo;
 mod error;
 mod event_badges;
@@ -49,6 +50,8 @@ enum Command {
     #[command(subcommand)]
     EventBadges(event_badges::Command),
     Publish(publish::Arguments),
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
     Healthcheck(healthcheck::Arguments),
 }
 
@@ -74,6 +77,7 @@ impl Cli {
             Command::Check(arguments) => wait_for(check::run(settings()?, arguments)),
             Command::BadgeClass(command) => badge_class::run(&settings()?, command),
             Command::EventBadges(command) => event_badges::run(&settings()?, command),
+            Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
             Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
             Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings()?, arguments)),
         }

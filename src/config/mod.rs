@@ -15,7 +15,7 @@ pub use names::NAMES;
 pub use source::ConfigError;
 
 use self::{source::Source, values::Values};
-use crate::{secret::Secret, store::DatabaseUrl, telemetry::LogFormat};
+use crate::{http::JwtSettings, secret::Secret, store::DatabaseUrl, telemetry::LogFormat};
 
 /// Every setting with its meaning and default: what `--config` files are written from.
 pub const SAMPLE: &str = include_str!("../config.default.toml");
@@ -62,7 +62,7 @@ pub struct Settings {
     /// `PUBLIC_URL`, without a trailing slash; `None`: the address listened on.
     pub public_url: Option<String>,
     /// `JWT_…`
-    pub jwt: Jwt,
+    pub jwt: JwtSettings,
     /// `ADMIN_USERNAME`, `ADMIN_PASSWORD_HASH`
     pub admin: Option<(String, Secret)>,
     /// `ISSUER_…`
@@ -153,19 +153,6 @@ impl Topics {
     }
 }
 
-/// How API tokens are checked.
-#[derive(Debug, Clone, Default)]
-pub struct Jwt {
-    /// `JWT_ISSUER`
-    pub issuer: Option<String>,
-    /// `JWT_AUDIENCE`
-    pub audience: Option<String>,
-    /// `JWT_SECRET_KEY`
-    pub secret_key: Option<Secret>,
-    /// `JWT_PUBLIC_SIGNING_JWK_SET`
-    pub jwk_set: Option<Secret>,
-}
-
 /// The issuer of the `builtin` backend.
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -222,6 +209,7 @@ impl Settings {
                 None
             }
         };
+        let jwt = jwt(&mut values);
         let settings = Self {
             enable_openbadges: values.bool("ENABLE_OPENBADGES", true),
             backend,
@@ -242,12 +230,7 @@ impl Settings {
             course_about_url_template: values.template("COURSE_ABOUT_URL_TEMPLATE"),
             http_listen: values.parsed("HTTP_LISTEN", "127.0.0.1:8080"),
             public_url: values.url("PUBLIC_URL"),
-            jwt: Jwt {
-                issuer: values.text("JWT_ISSUER"),
-                audience: values.text("JWT_AUDIENCE"),
-                secret_key: values.secret("JWT_SECRET_KEY"),
-                jwk_set: values.secret("JWT_PUBLIC_SIGNING_JWK_SET"),
-            },
+            jwt,
             admin,
             issuer: Issuer {
                 name: values.text("ISSUER_NAME").unwrap_or_else(|| "Accolade".to_owned()),
@@ -303,6 +286,24 @@ fn backend(values: &mut Values) -> Backend {
             Backend::Builtin
         }
     }
+}
+
+/// How API tokens are checked.
+fn jwt(values: &mut Values) -> JwtSettings {
+    let issuer = values.text("JWT_ISSUER");
+    let audience = values.text("JWT_AUDIENCE");
+    let secret_key = values.secret("JWT_SECRET_KEY");
+    let jwk_set = values.secret("JWT_PUBLIC_SIGNING_JWK_SET");
+    JwtSettings::parse(
+        issuer.as_deref(),
+        audience.as_deref(),
+        secret_key.as_ref(),
+        jwk_set.as_ref(),
+    )
+    .unwrap_or_else(|error| {
+        values.error("JWT_PUBLIC_SIGNING_JWK_SET", error.to_string());
+        JwtSettings::default()
+    })
 }
 
 fn topics(values: &mut Values) -> Topics {

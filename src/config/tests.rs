@@ -156,3 +156,10 @@ fn librdkafka_properties_pass_and_what_it_does_not_know_is_warned_of() {
     assert!(errors[0].starts_with("environment: KAFKA_SECURITY_PROTOCOL: ") && !errors[0].contains("telepathy"));
     assert!(from_file("KAFKA_PORT = \"tcp\"\n").is_err(), "in a file it is an error");
 }
+
+#[test]
+fn a_jwk_set_that_is_none_is_named_and_not_quoted() {
+    let errors = from_environment(&[("JWT_PUBLIC_SIGNING_JWK_SET", "{\"keys\": hunter2}")]).expect_err("no JSON");
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("environment: JWT_PUBLIC_SIGNING_JWK_SET: ") && !errors[0].contains("hunter2"));
+}

@@ -73,7 +73,12 @@ impl Place {
         environment.retain(|name, _| TAKEN.contains(&name.strip_suffix("_FILE").unwrap_or(name)));
         environment.insert("RUST_LOG".to_owned(), log_filter);
         listen(&mut environment)?;
-        Settings::load(Some(&file), &environment)
+        let settings = Settings::load(Some(&file), &environment);
+        settings
+            .map(|settings| Settings {
+                is_demo: true,
+                ..settings
+            })
             .map_err(|errors| CliError::Usage(errors.iter().map(ToString::to_string).collect()))
     }
 

@@ -17,9 +17,7 @@ pub(super) struct Key {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJwtSettings {
     /// Not a JWK set.
-    #[error(
-        "JWT_PUBLIC_SIGNING_JWK_SET: expected a JWK set, {{\"keys\": [...]}}, as JSON (line {line}, column {column})"
-    )]
+    #[error("expected a JWK set, {{\"keys\": [...]}}, as JSON (line {line}, column {column})")]
     NotASet {
         /// Where the text stops to be one, from 1.
         line: usize,
@@ -27,7 +25,7 @@ pub enum InvalidJwtSettings {
         column: usize,
     },
     /// A key of the set cannot be used.
-    #[error("JWT_PUBLIC_SIGNING_JWK_SET: key {position}: {reason}")]
+    #[error("key {position}: {reason}")]
     UnusableKey {
         /// Which one, from 1.
         position: usize,

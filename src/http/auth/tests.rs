@@ -248,10 +248,7 @@ fn settings_that_cannot_be_used_are_named_without_their_values() {
         (&algorithm, "key 1: expected alg"),
     ] {
         let error = parse(set);
-        assert!(
-            error.starts_with("JWT_PUBLIC_SIGNING_JWK_SET: ") && error.contains(expected),
-            "{error}"
-        );
+        assert!(error.contains(expected), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
     assert!(!format!("{:?}", with_secret(None, None)).contains(SECRET));
