@@ -15,6 +15,8 @@
 
 pub mod app;
 pub mod backend;
+pub mod backfill;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

@@ -2,7 +2,11 @@
 
 use std::process::ExitCode;
 
+use accolade::cli::Cli;
+
 fn main() -> ExitCode {
-    eprintln!("accolade: the rooms are built, the commands are not yet; see README.md");
-    ExitCode::from(1)
+    match Cli::from_arguments().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
 }

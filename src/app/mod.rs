@@ -1,6 +1,346 @@
-//! Builds the parts and runs them.
+//! Builds the parts, runs the loops, and ends them in order.
 
+mod parts;
+mod prepare;
+mod readiness;
 pub mod roles;
 pub mod signals;
-pub mod supervisor;
+mod supervisor;
 pub mod token_cache;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, sync::Notify};
+use tokio_util::sync::CancellationToken;
+
+use self::{roles::Roles, supervisor::Supervisor};
+use crate::{
+    backfill::Backfill,
+    clock::Clock,
+    config::Settings,
+    http,
+    ingest::{self, Health},
+    issue::{self, Issuer},
+    kafka::{self, EmbeddedBroker, Producer, ProducerOptions},
+    publish::{self, Publisher},
+    store::{self, Store, event_badges::RulesCache},
+    telemetry::Metrics,
+};
+
+/// How long the loops that take work in get to finish what they hold.
+const FINISH: Duration = Duration::from_secs(20);
+/// How long the outbox relay and the HTTP server get after them.
+const CLOSE: Duration = Duration::from_secs(8);
+
+/// The service, running.
+pub struct App {
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+    bootstrap_servers: String,
+    public_url: String,
+    http_address: Option<SocketAddr>,
+    /// Takes work in: ingest, issue, backfill.
+    intake: Supervisor,
+    /// Lets it out: publish, HTTP.
+    outlet: Supervisor,
+    /// The service is to stop: not ready any more.
+    stop: CancellationToken,
+    /// What was taken in is dealt with.
+    close: CancellationToken,
+    _broker: Option<EmbeddedBroker>,
+}
+
+impl App {
+    /// Starts the loops of these roles. Returns once HTTP listens; a database or brokers that are down are waited for
+    /// by the loops.
+    ///
+    /// # Errors
+    /// What waiting does not mend: an address in use, a file that cannot be read, settings that librdkafka refuses.
+    pub async fn start(settings: Settings, roles: Roles, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::new());
+        let database = store::Settings {
+            url: settings.database_url.clone(),
+            pool_size: settings.database_pool_size,
+        };
+        let store = Arc::new(Store::open(&database, Arc::clone(&clock), Arc::clone(&metrics)));
+        let broker = embedded_broker(&settings)?;
+        let bootstrap_servers = match (&broker, &settings.kafka_bootstrap_servers) {
+            (Some(broker), _) => broker.bootstrap_servers().to_owned(),
+            (None, servers) => servers.clone().unwrap_or_default(),
+        };
+        let mut reading = parts::kafka(&settings, bootstrap_servers.clone());
+        let writing = reading.clone();
+        if broker.is_some() {
+            reading.extra.extend(EmbeddedBroker::consumer_properties());
+        }
+        let listener = match roles.http {
+            true => Some(listen(settings.http_listen).await?),
+            false => None,
+        };
+        let http_address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let public_url = parts::public_url(&settings, http_address);
+        let app = Self {
+            store,
+            metrics,
+            bootstrap_servers,
+            public_url,
+            http_address,
+            intake: Supervisor::default(),
+            outlet: Supervisor::default(),
+            stop: CancellationToken::new(),
+            close: CancellationToken::new(),
+            _broker: broker,
+        };
+        app.with_loops(&settings, roles, &clock, listener, reading, writing)
+    }
+
+    fn with_loops(
+        mut self,
+        settings: &Settings,
+        roles: Roles,
+        clock: &Arc<dyn Clock>,
+        listener: Option<TcpListener>,
+        reading: kafka::Settings,
+        writing: kafka::Settings,
+    ) -> anyhow::Result<Self> {
+        let prepared = CancellationToken::new();
+        let decided = Arc::new(Notify::new());
+        let issued = Arc::new(Notify::new());
+        let health = Arc::new(Health::new(settings.ingest_consumers, Arc::clone(&self.metrics)));
+        if let Some(listener) = listener {
+            let checks = readiness::checks(
+                &self.store,
+                &writing,
+                &settings.topics,
+                roles.ingest.then(|| Arc::clone(&health)),
+                &prepared,
+            );
+            let state = http::State::new(
+                parts::http(settings, &self.public_url)?,
+                Arc::clone(&self.store),
+                Arc::clone(&self.metrics),
+                checks,
+                self.stop.clone(),
+            );
+            let close = self.close.clone();
+            self.outlet
+                .spawn("http", async move { Ok(http::serve(listener, state, close).await?) });
+        }
+        self.spawn_preparation(settings, &writing, &prepared);
+        if roles.ingest {
+            self.spawn_ingest(settings, &reading, &health, &decided, &prepared)?;
+        }
+        if roles.award && settings.enable_openbadges {
+            self.spawn_issue(settings, clock, &decided, &issued, &prepared)?;
+        }
+        if roles.publish {
+            self.spawn_publish(settings, &writing, &issued, &prepared)?;
+        }
+        Ok(self)
+    }
+
+    /// Tables and topics; then the gauges of what is in the database.
+    fn spawn_preparation(&mut self, settings: &Settings, kafka: &kafka::Settings, prepared: &CancellationToken) {
+        let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
+        let (kafka, topics) = (kafka.clone(), settings.topics.clone());
+        let (stop, prepared) = (self.stop.clone(), prepared.clone());
+        let migrate = settings.migrate_on_start;
+        self.intake.spawn("start", async move {
+            if prepare::database(&store, migrate, &stop).await? && prepare::topics(&kafka, &topics, &stop).await? {
+                prepared.cancel();
+                tracing::info!("started");
+                issue::keep_gauges(store, metrics, stop.clone()).await;
+            }
+            stop.cancelled().await;
+            Ok(())
+        });
+    }
+
+    fn spawn_ingest(
+        &mut self,
+        settings: &Settings,
+        kafka: &kafka::Settings,
+        health: &Arc<Health>,
+        decided: &Arc<Notify>,
+        prepared: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let shared = ingest::Shared {
+            store: Arc::clone(&self.store),
+            rules: Arc::new(RulesCache::default()),
+            metrics: Arc::clone(&self.metrics),
+            health: Arc::clone(health),
+            awards: Arc::clone(decided),
+            stop: self.stop.clone(),
+        };
+        let topics = parts::topics(settings);
+        let own = ingest::Settings {
+            award: settings.enable_openbadges,
+            evidence_url_template: settings.evidence_url_template.clone(),
+        };
+        for _ in 0..settings.ingest_consumers {
+            let (kafka, topics, own, shared) = (kafka.clone(), topics.clone(), own.clone(), shared.clone());
+            let begin = wait_for(prepared, &self.stop);
+            let runtime = tokio::runtime::Handle::current();
+            self.intake.spawn_thread("ingest", move || {
+                if runtime.block_on(begin) {
+                    ingest::run(&kafka, &topics, &own, &shared)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn spawn_issue(
+        &mut self,
+        settings: &Settings,
+        clock: &Arc<dyn Clock>,
+        decided: &Arc<Notify>,
+        issued: &Arc<Notify>,
+        prepared: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let backend = parts::backend(
+            settings,
+            &self.public_url,
+            &self.store,
+            Arc::clone(clock),
+            Arc::clone(&self.metrics),
+        )?;
+        let issuer = Issuer::new(
+            Arc::clone(&self.store),
+            backend,
+            issue::Settings {
+                concurrency: settings.backend_concurrency,
+                poll: Duration::from_millis(500),
+                adopt_existing: settings.adopt_existing_assertions,
+                public_url: self.public_url.clone(),
+            },
+            Arc::clone(&self.metrics),
+            Arc::clone(decided),
+            Arc::clone(issued),
+        );
+        let (begin, stop) = (wait_for(prepared, &self.stop), self.stop.clone());
+        self.intake.spawn("award", async move {
+            if begin.await {
+                issuer.run(stop).await?;
+            }
+            Ok(())
+        });
+        let backfill = Backfill {
+            store: Arc::clone(&self.store),
+            metrics: Arc::clone(&self.metrics),
+            rules: Arc::new(RulesCache::default()),
+            wake: Arc::clone(decided),
+        };
+        let (begin, stop) = (wait_for(prepared, &self.stop), self.stop.clone());
+        self.intake.spawn("backfill", async move {
+            if begin.await {
+                backfill.run(stop).await?;
+            }
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn spawn_publish(
+        &mut self,
+        settings: &Settings,
+        kafka: &kafka::Settings,
+        issued: &Arc<Notify>,
+        prepared: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let publisher = Publisher {
+            store: Arc::clone(&self.store),
+            producer: Producer::new(kafka, ProducerOptions::default()).context("the Kafka producer")?,
+            settings: publish::Settings {
+                topic_badge_awarded: settings.topics.badge_awarded.clone(),
+                topic_badge_revoked: settings.topics.badge_revoked.clone(),
+                topic_dead_letters: settings.topics.dead_letters.clone(),
+                source: self.public_url.clone(),
+                poll: Duration::from_millis(500),
+            },
+            metrics: Arc::clone(&self.metrics),
+            wake: Arc::clone(issued),
+        };
+        let (begin, close) = (wait_for(prepared, &self.stop), self.close.clone());
+        let closed = self.close.clone();
+        self.outlet.spawn("publish", async move {
+            if begin.await {
+                publisher.run(close).await?;
+            }
+            closed.cancelled().await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// The address that HTTP listens on.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
+    }
+
+    /// Where Kafka is, embedded or not.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
+    /// Where the world reaches the service.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The metrics of this process.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Runs until the future ends or a loop fails; then stops in order: not ready, nothing new is taken in, what was
+    /// taken in is finished, the rest is flushed. Within 30 seconds, whatever hangs.
+    ///
+    /// # Errors
+    /// The loop that ended early, or what did not end in time.
+    pub async fn run(mut self, until: impl Future<Output = io::Result<()>>) -> anyhow::Result<()> {
+        let ended = tokio::select! {
+            signal = until => signal.context("waiting for a signal"),
+            error = self.intake.first_end() => Err(error),
+            error = self.outlet.first_end() => Err(error),
+        };
+        let finished = self.intake.stop(&self.stop, FINISH).await;
+        let closed = self.outlet.stop(&self.close, CLOSE).await;
+        ended.and(finished).and(closed)
+    }
+}
+
+/// True once the database and the topics are there, false if the service stops before.
+fn wait_for(prepared: &CancellationToken, stop: &CancellationToken) -> impl Future<Output = bool> + Send + 'static {
+    let (prepared, stop) = (prepared.clone(), stop.clone());
+    async move {
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = prepared.cancelled() => true,
+        }
+    }
+}
+
+fn embedded_broker(settings: &Settings) -> anyhow::Result<Option<EmbeddedBroker>> {
+    if settings.kafka_bootstrap_servers.is_some() {
+        return Ok(None);
+    }
+    let topics = &settings.topics;
+    let names = topics.read().into_iter().chain(topics.written());
+    let with_partitions: Vec<(String, i32)> = names.map(|name| (name, topics.partitions)).collect();
+    let broker = EmbeddedBroker::start(&with_partitions).context("the embedded broker does not start")?;
+    Ok(Some(broker))
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("HTTP_LISTEN: cannot listen on {address}; is something else running there?"))
+}

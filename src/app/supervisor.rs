@@ -8,20 +8,24 @@ use tokio_util::sync::CancellationToken;
 
 /// Named tasks that end when told so, and not before.
 #[derive(Default)]
-pub struct Supervisor {
+pub(super) struct Supervisor {
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     names: Vec<(tokio::task::Id, &'static str)>,
 }
 
 impl Supervisor {
     /// Runs a loop.
-    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    pub(super) fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
         let handle = self.tasks.spawn(async move { (name, task.await) });
         self.names.push((handle.id(), name));
     }
 
     /// Runs a loop that blocks, on a thread of its own.
-    pub fn spawn_thread(
+    pub(super) fn spawn_thread(
         &mut self,
         name: &'static str,
         work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
@@ -39,7 +43,7 @@ impl Supervisor {
     }
 
     /// Waits for the first loop that ends: too early, by definition.
-    pub async fn first_end(&mut self) -> anyhow::Error {
+    pub(super) async fn first_end(&mut self) -> anyhow::Error {
         match self.tasks.join_next_with_id().await {
             Some(Ok((_, (name, Ok(()))))) => anyhow!("{name} ended early"),
             Some(Ok((_, (name, Err(error))))) => error.context(format!("{name} failed")),
@@ -49,7 +53,7 @@ impl Supervisor {
     }
 
     /// Tells the loops to stop and waits for them, at most this long. Says what failed or did not end.
-    pub async fn stop(&mut self, stop: &CancellationToken, deadline: Duration) -> anyhow::Result<()> {
+    pub(super) async fn stop(&mut self, stop: &CancellationToken, deadline: Duration) -> anyhow::Result<()> {
         stop.cancel();
         let mut failed = Vec::new();
         let all = async {

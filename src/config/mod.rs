@@ -73,6 +73,8 @@ pub struct Settings {
     pub log_filter: String,
     /// What is odd but no error: said once at the start.
     pub warnings: Vec<String>,
+    /// No setting: `accolade demo` shows its latest awards on the front page.
+    pub is_demo: bool,
 }
 
 /// The badge backend.
@@ -257,6 +259,7 @@ impl Settings {
             log_format: values.choice("LOG_FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
             log_filter: values.text("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
             warnings,
+            is_demo: false,
         };
         values.finish(settings)
     }

@@ -93,17 +93,21 @@ impl ConfigurationTexts {
         configuration_id: i32,
         lookup: impl Fn(&str) -> Option<(BadgeClassId, BadgeClassKey)>,
     ) -> Result<Rules, Vec<ConfigurationError>> {
+        let (rules, errors) = self.usable(configuration_id, lookup);
+        if errors.is_empty() { Ok(rules) } else { Err(errors) }
+    }
+
+    /// The rules of the lines without an error, and every error, as in [`ConfigurationTexts::check`].
+    pub fn usable(
+        &self,
+        configuration_id: i32,
+        lookup: impl Fn(&str) -> Option<(BadgeClassId, BadgeClassKey)>,
+    ) -> (Rules, Vec<ConfigurationError>) {
         let (parsed, mut errors) = self.read();
-        let resolved = parsed.resolve(configuration_id, lookup);
-        match resolved {
-            Ok(rules) if errors.is_empty() => Ok(rules),
-            Ok(_) => Err(errors),
-            Err(unknown) => {
-                errors.extend(unknown);
-                errors.sort_by_key(|error| (error.field, error.line));
-                Err(errors)
-            }
-        }
+        let (rules, unknown) = parsed.resolve_usable(configuration_id, lookup);
+        errors.extend(unknown);
+        errors.sort_by_key(|error| (error.field, error.line));
+        (rules, errors)
     }
 
     fn read(&self) -> (ParsedConfiguration, Vec<ConfigurationError>) {
@@ -144,6 +148,15 @@ impl ParsedConfiguration {
         configuration_id: i32,
         lookup: impl Fn(&str) -> Option<(BadgeClassId, BadgeClassKey)>,
     ) -> Result<Rules, Vec<ConfigurationError>> {
+        let (rules, errors) = self.resolve_usable(configuration_id, lookup);
+        if errors.is_empty() { Ok(rules) } else { Err(errors) }
+    }
+
+    fn resolve_usable(
+        &self,
+        configuration_id: i32,
+        lookup: impl Fn(&str) -> Option<(BadgeClassId, BadgeClassKey)>,
+    ) -> (Rules, Vec<ConfigurationError>) {
         let mut errors = Vec::new();
         let mut rules = Vec::with_capacity(self.lines.len());
         for line in &self.lines {
@@ -163,14 +176,11 @@ impl ParsedConfiguration {
                 }),
             }
         }
-        if errors.is_empty() {
-            Ok(Rules {
-                configuration_id,
-                rules,
-            })
-        } else {
-            Err(errors)
-        }
+        let rules = Rules {
+            configuration_id,
+            rules,
+        };
+        (rules, errors)
     }
 }
 

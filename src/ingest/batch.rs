@@ -89,6 +89,7 @@ fn work(
     memory: &Memory,
 ) -> Result<(BatchOutcome, Learnt), StoreError> {
     let mut known = Overlay::new(memory);
+    facts::plan_for_batches(tx)?;
     event_badges::fence_shared(tx)?;
     let rules = match settings.award {
         true => event_badges::active_rules(tx, rules)?,
@@ -247,29 +248,27 @@ fn requested(
     decisions: &mut Vec<Decision>,
     outcomes: &mut [Judged],
 ) -> Result<BTreeMap<usize, Request>, StoreError> {
-    let mut requests = BTreeMap::new();
-    for (n, event) in items
+    let asked: Vec<(usize, &Event, BadgeClassKey)> = items
         .iter()
         .enumerate()
-        .filter_map(|(n, item)| Some((n, item.event()?)))
-    {
+        .filter_map(|(n, item)| {
+            let event = item.event()?;
+            Some((n, event, requested_class(event)?))
+        })
+        .collect();
+    known.badge_classes(tx, asked.iter().map(|(_, _, key)| key))?;
+    let mut requests = BTreeMap::new();
+    for (n, event, key) in asked {
         let EventBody::BadgeRequested {
             learner,
-            slug,
-            issuing_component,
-            course,
             evidence_url,
             idempotency_key,
+            ..
         } = &event.body
         else {
             continue;
         };
-        let key = BadgeClassKey {
-            slug: slug.clone(),
-            issuing_component: issuing_component.clone(),
-            course_id: course.as_ref().map(ToString::to_string).unwrap_or_default(),
-        };
-        let Some(badge_class) = known.badge_class(tx, &key)? else {
+        let Some(badge_class) = known.badge_class(&key) else {
             outcomes[n] = Judged::Unprocessable(UNKNOWN_BADGE_CLASS.0);
             continue;
         };
@@ -296,6 +295,23 @@ fn requested(
         decisions.push(decision);
     }
     Ok(requests)
+}
+
+/// The badge class that an event asks for.
+fn requested_class(event: &Event) -> Option<BadgeClassKey> {
+    match &event.body {
+        EventBody::BadgeRequested {
+            slug,
+            issuing_component,
+            course,
+            ..
+        } => Some(BadgeClassKey {
+            slug: slug.clone(),
+            issuing_component: issuing_component.clone(),
+            course_id: course.as_ref().map(ToString::to_string).unwrap_or_default(),
+        }),
+        _ => None,
+    }
 }
 
 fn request_of(decision: &Decision) -> Request {

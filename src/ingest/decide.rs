@@ -91,10 +91,11 @@ pub(super) fn completions(tx: &mut Tx<'_>, fold: &Fold, known: &mut Overlay<'_>)
             (course, &certificate.mode),
         );
     }
+    known.badge_classes(tx, wanted.keys())?;
     let mut images: HashMap<&str, Option<Vec<u8>>> = HashMap::new();
     let mut ids = HashMap::new();
     for (key, (course, mode)) in wanted {
-        let mut id = known.badge_class(tx, &key)?;
+        let mut id = known.badge_class(&key);
         if id.is_none() {
             if !images.contains_key(mode) {
                 images.insert(mode, completion_images::for_mode(tx, mode)?);

@@ -144,22 +144,21 @@ impl<'m> Overlay<'m> {
         self.keys.get(&id)
     }
 
-    /// The badge class of this identity, where there is one.
-    pub(super) fn badge_class(
+    /// Finds those of these badge classes that exist, for [`Self::badge_class`].
+    pub(super) fn badge_classes<'k>(
         &mut self,
         tx: &mut Tx<'_>,
-        key: &BadgeClassKey,
-    ) -> Result<Option<BadgeClassId>, StoreError> {
-        let known = self
-            .learnt
-            .badge_classes
-            .get(key)
-            .or_else(|| self.memory.badge_classes.get(key));
-        if let Some(id) = known {
-            return Ok(Some(*id));
-        }
-        let found = badge_classes::find(tx, key)?;
-        Ok(found.map(|found| self.learn_badge_class(found.key, found.id)))
+        keys: impl Iterator<Item = &'k BadgeClassKey>,
+    ) -> Result<(), StoreError> {
+        let unknown: Vec<&BadgeClassKey> = keys.filter(|key| self.badge_class(key).is_none()).collect();
+        self.learnt.badge_classes.extend(badge_classes::find_all(tx, &unknown)?);
+        Ok(())
+    }
+
+    /// The badge class of this identity, if it was found.
+    pub(super) fn badge_class(&self, key: &BadgeClassKey) -> Option<BadgeClassId> {
+        let known = self.learnt.badge_classes.get(key);
+        known.or_else(|| self.memory.badge_classes.get(key)).copied()
     }
 
     /// Remembers a badge class.

@@ -4,8 +4,11 @@
 //! of times. What is right rests on the transaction of [`Batch`] alone, never on partitions, offsets or ownership.
 
 mod batch;
+mod breaker;
+mod consumer_loop;
 mod decide;
 mod fold;
+mod health;
 mod item;
 mod memory;
 mod outcome;
@@ -13,6 +16,9 @@ mod outcome;
 mod tests;
 
 pub use batch::Batch;
+pub use breaker::Breaker;
+pub use consumer_loop::{IngestError, Shared, Topics, run};
+pub use health::{Health, Paused, Problem};
 pub use item::{Content, Item};
 pub use outcome::{BatchOutcome, Outcome};
 

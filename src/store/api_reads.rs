@@ -2,36 +2,17 @@
 //!
 //! Each statement serves both databases: `$n` placeholders, whose first appearances are in order.
 
+mod rows;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamp},
 };
 
+use self::rows::{AssertionRow, BadgeClassRow, Count, assertion_columns, badge_class_columns};
 use super::{StoreError, Tx};
-use crate::domain::{
-    CourseKey, LearnerId,
-    award::AwardState,
-    badge_class::{BadgeClass, BadgeClassId, BadgeClassKey},
-};
-
-/// The columns of [`BadgeClassRow`], from `badge_class b`.
-macro_rules! badge_class_columns {
-    () => {
-        "b.id AS badge_class_id, b.slug, b.issuing_component, b.course_id, b.mode, b.display_name, b.description, \
-         b.criteria, b.backend_id, b.backend_image_url, b.public_id"
-    };
-}
-
-/// The further columns of [`AssertionRow`], and the tables that it is read from.
-macro_rules! assertion_columns {
-    () => {
-        "a.id AS assertion_id, a.backend, a.assertion_url, a.image_url, a.evidence_url, a.recipient_salt, \
-         a.recipient_hash, a.created_at, a.revoked_at, a.revocation_reason, l.username, c.display_name AS course_name \
-         FROM assertion a JOIN badge_class b ON b.id = a.badge_class_id \
-         LEFT JOIN learner l ON l.learner_id = a.learner_id LEFT JOIN course c ON c.course_key = b.course_id"
-    };
-}
+use crate::domain::{CourseKey, LearnerId, award::AwardState, badge_class::BadgeClass};
 
 /// Which assertions of a learner are meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -372,103 +353,5 @@ pub fn awards(tx: &mut Tx<'_>, state: Option<AwardState>, window: Window) -> Res
         .collect())
 }
 
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
-#[derive(QueryableByName)]
-struct BadgeClassRow {
-    #[diesel(sql_type = Integer)]
-    badge_class_id: i32,
-    #[diesel(sql_type = Text)]
-    slug: String,
-    #[diesel(sql_type = Text)]
-    issuing_component: String,
-    #[diesel(sql_type = Text)]
-    course_id: String,
-    #[diesel(sql_type = Text)]
-    mode: String,
-    #[diesel(sql_type = Text)]
-    display_name: String,
-    #[diesel(sql_type = Text)]
-    description: String,
-    #[diesel(sql_type = Text)]
-    criteria: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    backend_id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    backend_image_url: Option<String>,
-    #[diesel(sql_type = Text)]
-    public_id: String,
-}
-
-impl From<BadgeClassRow> for BadgeClass {
-    fn from(row: BadgeClassRow) -> Self {
-        Self {
-            id: BadgeClassId(row.badge_class_id),
-            key: BadgeClassKey {
-                slug: row.slug,
-                issuing_component: row.issuing_component,
-                course_id: row.course_id,
-            },
-            mode: row.mode,
-            display_name: row.display_name,
-            description: row.description,
-            criteria: row.criteria,
-            backend_id: row.backend_id,
-            backend_image_url: row.backend_image_url,
-            public_id: row.public_id,
-        }
-    }
-}
-
-#[derive(QueryableByName)]
-struct AssertionRow {
-    #[diesel(embed)]
-    badge_class: BadgeClassRow,
-    #[diesel(sql_type = Text)]
-    assertion_id: String,
-    #[diesel(sql_type = Text)]
-    backend: String,
-    #[diesel(sql_type = Text)]
-    assertion_url: String,
-    #[diesel(sql_type = Text)]
-    image_url: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    evidence_url: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    recipient_salt: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    recipient_hash: Option<String>,
-    #[diesel(sql_type = Timestamp)]
-    created_at: NaiveDateTime,
-    #[diesel(sql_type = Nullable<Timestamp>)]
-    revoked_at: Option<NaiveDateTime>,
-    #[diesel(sql_type = Nullable<Text>)]
-    revocation_reason: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    username: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    course_name: Option<String>,
-}
-
-impl From<AssertionRow> for PublicAssertion {
-    fn from(row: AssertionRow) -> Self {
-        let reason = row.revocation_reason.unwrap_or_default();
-        Self {
-            id: row.assertion_id,
-            backend: row.backend,
-            assertion_url: row.assertion_url,
-            image_url: row.image_url,
-            evidence_url: row.evidence_url,
-            recipient: row.recipient_salt.zip(row.recipient_hash),
-            created: row.created_at.and_utc(),
-            revoked: row.revoked_at.map(|at| (at.and_utc(), reason)),
-            username: row.username.unwrap_or_default(),
-            badge_class: row.badge_class.into(),
-            course_name: row.course_name.filter(|name| !name.is_empty()),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

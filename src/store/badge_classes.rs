@@ -1,5 +1,7 @@
 //! Badge classes and their images, and who may make one at the backend.
 
+use std::collections::HashMap;
+
 use chrono::{NaiveDateTime, TimeDelta};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, Queryable, QueryableByName, RunQueryDsl, Selectable,
@@ -8,7 +10,11 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::{StoreError, Tx, schema::badge_class};
+use super::{
+    StoreError, Tx,
+    bulk::{Column, Statement},
+    schema::badge_class,
+};
 use crate::domain::badge_class::{BadgeClass, BadgeClassId, BadgeClassKey, NewBadgeClass};
 
 #[derive(Queryable, Selectable)]
@@ -76,6 +82,34 @@ pub fn find(tx: &mut Tx<'_>, key: &BadgeClassKey) -> Result<Option<BadgeClass>, 
         .first(tx.conn)
         .optional()?;
     Ok(row.map(Into::into))
+}
+
+/// The rows of those of these badge classes that exist.
+pub fn find_all(tx: &mut Tx<'_>, keys: &[&BadgeClassKey]) -> Result<HashMap<BadgeClassKey, BadgeClassId>, StoreError> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let column = |part: fn(&BadgeClassKey) -> &str| Column::Texts(keys.iter().map(|key| Some(part(key))).collect());
+    let rows: Vec<(i32, String, String, String)> = Statement::<(Integer, Text, Text, Text)>::new(
+        "/* badge_classes::find_all */ SELECT b.id, b.slug, b.issuing_component, b.course_id FROM",
+        vec![
+            ("slug", column(|key| &key.slug)),
+            ("issuing_component", column(|key| &key.issuing_component)),
+            ("course_id", column(|key| &key.course_id)),
+        ],
+        "CROSS JOIN badge_class b WHERE b.slug = x.slug AND b.issuing_component = x.issuing_component \
+         AND b.course_id = x.course_id",
+    )
+    .load(tx)?;
+    let found = rows.into_iter().map(|(id, slug, issuing_component, course_id)| {
+        let key = BadgeClassKey {
+            slug,
+            issuing_component,
+            course_id,
+        };
+        (key, BadgeClassId(id))
+    });
+    Ok(found.collect())
 }
 
 /// Every badge class, ordered by its identity.

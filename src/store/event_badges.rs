@@ -1,92 +1,252 @@
-//! The active configuration of the course event badges, as its rules, and the fence around its activation.
+//! The configurations of the course event badges, the rules of the active one, and the fence around its activation.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, connection::SimpleConnection};
-
-use super::{AnyConnection, StoreError, Tx, badge_classes, schema::event_badges_configuration as configuration};
-use crate::domain::{
-    badge_class::{BadgeClassKey, COURSE_EVENTS_COMPONENT},
-    evaluate::{Condition, Rule, Rules},
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// The rules of the configuration that was last seen active. A configuration's row never changes but for `enabled`.
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper,
+    connection::SimpleConnection,
+};
+
+use super::{
+    AnyConnection, StoreError, Tx,
+    schema::{badge_class, event_badges_configuration as configuration},
+};
+use crate::domain::{
+    badge_class::{BadgeClassId, BadgeClassKey, COURSE_EVENTS_COMPONENT},
+    evaluate::Rules,
+    event_badges::{ConfigurationError, ConfigurationTexts},
+};
+
+/// The lock that activations hold alone, and all who decide by the active configuration share.
+const FENCE: i64 = 0x6163_636f_6c61_6402;
+
+/// A configuration that a person writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewConfiguration {
+    /// Its texts, as written; [`check`]ed before.
+    pub texts: ConfigurationTexts,
+    /// Whether it is to be activated.
+    pub enabled: bool,
+    /// Who wrote it.
+    pub changed_by: String,
+}
+
+/// A configuration as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// Its row.
+    pub id: i32,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// By whom.
+    pub changed_by: String,
+    /// Its texts, as written.
+    pub texts: ConfigurationTexts,
+    /// Whether it is the active one.
+    pub enabled: bool,
+    /// When it was last activated.
+    pub activated_at: Option<DateTime<Utc>>,
+    /// Learners up to this id are evaluated by its backfill.
+    pub backfill_cursor: Option<i64>,
+    /// When its backfill had evaluated every learner.
+    pub backfill_done_at: Option<DateTime<Utc>>,
+}
+
+/// The rules of the configuration that was last seen active. A configuration's texts never change, nor do the ids of
+/// badge classes.
 #[derive(Debug, Default)]
 pub struct RulesCache(Mutex<Option<Arc<Rules>>>);
 
-/// Lets an activation wait for this transaction, and this transaction for an activation that is under way.
-pub fn fence_shared(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    if let AnyConnection::Postgres(conn) = tx.conn {
-        conn.batch_execute(
-            "/* event_badges::fence_shared */ SELECT pg_advisory_xact_lock_shared(7018141452138476546)",
-        )?;
-    }
-    Ok(())
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = configuration)]
+struct Row {
+    id: i32,
+    created_at: NaiveDateTime,
+    changed_by: String,
+    courses_enrolled: String,
+    courses_completed: String,
+    course_groups: String,
+    enabled: bool,
+    activated_at: Option<NaiveDateTime>,
+    backfill_cursor: Option<i64>,
+    backfill_done_at: Option<NaiveDateTime>,
 }
 
-/// The rules of the active configuration: the enabled one that was activated last.
-pub fn active_rules(tx: &mut Tx<'_>, cache: &RulesCache) -> Result<Option<Arc<Rules>>, StoreError> {
-    let active: Option<(i32, String, String, String)> = configuration::table
+impl From<Row> for Configuration {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            created_at: row.created_at.and_utc(),
+            changed_by: row.changed_by,
+            texts: ConfigurationTexts {
+                courses_enrolled: row.courses_enrolled,
+                courses_completed: row.courses_completed,
+                course_groups: row.course_groups,
+            },
+            enabled: row.enabled,
+            activated_at: row.activated_at.map(|time| time.and_utc()),
+            backfill_cursor: row.backfill_cursor,
+            backfill_done_at: row.backfill_done_at.map(|time| time.and_utc()),
+        }
+    }
+}
+
+/// Lets an activation wait for this transaction, and this transaction for an activation that is under way.
+///
+/// The first lock of every transaction that decides by the active configuration. SQLite has one writer and needs none.
+pub fn fence_shared(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fence(
+        tx,
+        "/* event_badges::fence_shared */ SELECT pg_advisory_xact_lock_shared",
+    )
+}
+
+/// Waits for all who decide by the active configuration, and keeps them out until this transaction ends.
+pub fn fence_exclusive(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fence(tx, "/* event_badges::fence_exclusive */ SELECT pg_advisory_xact_lock")
+}
+
+/// What the texts say once their slugs are badge classes, or all that is wrong with them.
+pub fn check(
+    tx: &mut Tx<'_>,
+    texts: &ConfigurationTexts,
+) -> Result<Result<Rules, Vec<ConfigurationError>>, StoreError> {
+    let known = badge_classes(tx)?;
+    Ok(texts.check(0, |slug| known.get(slug).cloned()))
+}
+
+/// Adds a configuration, and activates it if it says so. Returns its id.
+///
+/// The texts are stored as they are: [`check`] them in the same transaction, and do not come here with errors.
+pub fn insert(tx: &mut Tx<'_>, new: &NewConfiguration) -> Result<i32, StoreError> {
+    if new.enabled {
+        fence_exclusive(tx)?;
+    }
+    let now = tx.now()?;
+    let id = diesel::insert_into(configuration::table)
+        .values((
+            configuration::created_at.eq(now),
+            configuration::changed_by.eq(&new.changed_by),
+            configuration::courses_enrolled.eq(&new.texts.courses_enrolled),
+            configuration::courses_completed.eq(&new.texts.courses_completed),
+            configuration::course_groups.eq(&new.texts.course_groups),
+            configuration::enabled.eq(false),
+        ))
+        .returning(configuration::id)
+        .get_result(tx.conn)?;
+    if new.enabled {
+        activate(tx, id)?;
+    }
+    Ok(id)
+}
+
+/// Makes this configuration the active one, deactivates every other, and has every learner evaluated anew.
+pub fn activate(tx: &mut Tx<'_>, id: i32) -> Result<(), StoreError> {
+    fence_exclusive(tx)?;
+    let now = tx.now()?;
+    diesel::update(configuration::table.filter(configuration::enabled.eq(true)))
+        .set(configuration::enabled.eq(false))
+        .execute(tx.conn)?;
+    let activated = diesel::update(configuration::table.find(id))
+        .set((
+            configuration::enabled.eq(true),
+            configuration::activated_at.eq(now),
+            configuration::backfill_cursor.eq(None::<i64>),
+            configuration::backfill_done_at.eq(None::<NaiveDateTime>),
+            configuration::backfill_until.eq(None::<NaiveDateTime>),
+            configuration::backfill_token.eq(configuration::backfill_token + 1),
+        ))
+        .execute(tx.conn)?;
+    if activated == 1 {
+        Ok(())
+    } else {
+        Err(StoreError::NotFound)
+    }
+}
+
+/// The active configuration: the enabled one that was activated last.
+pub fn active(tx: &mut Tx<'_>) -> Result<Option<Configuration>, StoreError> {
+    let row = configuration::table
         .filter(configuration::enabled.eq(true))
         .filter(configuration::activated_at.is_not_null())
         .order((configuration::activated_at.desc(), configuration::id.desc()))
-        .select((
-            configuration::id,
-            configuration::courses_enrolled,
-            configuration::courses_completed,
-            configuration::course_groups,
-        ))
+        .select(Row::as_select())
         .first(tx.conn)
         .optional()?;
-    let Some((id, enrolled, completed, groups)) = active else {
+    Ok(row.map(Into::into))
+}
+
+/// This configuration.
+pub fn get(tx: &mut Tx<'_>, id: i32) -> Result<Option<Configuration>, StoreError> {
+    let row = configuration::table
+        .find(id)
+        .select(Row::as_select())
+        .first(tx.conn)
+        .optional()?;
+    Ok(row.map(Into::into))
+}
+
+/// Every configuration, the newest first.
+pub fn list(tx: &mut Tx<'_>) -> Result<Vec<Configuration>, StoreError> {
+    let rows = configuration::table
+        .order(configuration::id.desc())
+        .select(Row::as_select())
+        .load(tx.conn)?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// The rules of the active configuration; `None` where none is active.
+///
+/// Lines that cannot be used (only an import brings such) are named in the log and left out.
+pub fn active_rules(tx: &mut Tx<'_>, cache: &RulesCache) -> Result<Option<Arc<Rules>>, StoreError> {
+    let Some(active) = active(tx)? else {
         return Ok(None);
     };
     let cached = cache.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some(rules) = cached.filter(|rules| rules.configuration_id == id) {
+    if let Some(rules) = cached.filter(|rules| rules.configuration_id == active.id) {
         return Ok(Some(rules));
     }
-    let mut rules = Vec::new();
-    for line in lines(&enrolled) {
-        rules.extend(counted(tx, &line, Condition::Enrolled)?);
+    let known = badge_classes(tx)?;
+    let (rules, errors) = active.texts.usable(active.id, |slug| known.get(slug).cloned());
+    for error in errors {
+        tracing::warn!(
+            configuration.id = active.id,
+            "a line of the active configuration is left out: {error}"
+        );
     }
-    for line in lines(&completed) {
-        rules.extend(counted(tx, &line, Condition::Completed)?);
-    }
-    for line in lines(&groups) {
-        let keys = line[1..].iter().filter_map(|key| key.parse().ok()).collect();
-        rules.extend(rule(tx, &line[0], Condition::Group(keys))?);
-    }
-    let rules = Arc::new(Rules {
-        configuration_id: id,
-        rules,
-    });
+    let rules = Arc::new(rules);
     *cache.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&rules));
     Ok(Some(rules))
 }
 
-fn lines(text: &str) -> Vec<Vec<String>> {
-    text.lines()
-        .map(|line| line.split(',').map(|part| part.trim().to_owned()).collect())
-        .filter(|line: &Vec<String>| line.len() > 1)
-        .collect()
-}
-
-fn counted(tx: &mut Tx<'_>, line: &[String], condition: fn(i32) -> Condition) -> Result<Option<Rule>, StoreError> {
-    match line[0].parse() {
-        Ok(count) => rule(tx, &line[1], condition(count)),
-        Err(_) => Ok(None),
+fn fence(tx: &mut Tx<'_>, lock: &str) -> Result<(), StoreError> {
+    if let AnyConnection::Postgres(conn) = tx.conn {
+        conn.batch_execute(&format!("{lock}({FENCE})"))?;
     }
+    Ok(())
 }
 
-fn rule(tx: &mut Tx<'_>, slug: &str, condition: Condition) -> Result<Option<Rule>, StoreError> {
-    let key = BadgeClassKey {
-        slug: slug.to_lowercase(),
-        issuing_component: COURSE_EVENTS_COMPONENT.to_owned(),
-        course_id: String::new(),
+/// The badge classes that a configuration can name, by slug.
+fn badge_classes(tx: &mut Tx<'_>) -> Result<HashMap<String, (BadgeClassId, BadgeClassKey)>, StoreError> {
+    let rows: Vec<(i32, String)> = badge_class::table
+        .filter(badge_class::issuing_component.eq(COURSE_EVENTS_COMPONENT))
+        .filter(badge_class::course_id.eq(""))
+        .select((badge_class::id, badge_class::slug))
+        .load(tx.conn)?;
+    let entry = |(id, slug): (i32, String)| {
+        let key = BadgeClassKey {
+            slug: slug.clone(),
+            issuing_component: COURSE_EVENTS_COMPONENT.to_owned(),
+            course_id: String::new(),
+        };
+        (slug, (BadgeClassId(id), key))
     };
-    Ok(badge_classes::find(tx, &key)?.map(|found| Rule {
-        badge_class: found.id,
-        badge_class_key: found.key,
-        condition,
-    }))
+    Ok(rows.into_iter().map(entry).collect())
 }
+
+#[cfg(test)]
+mod tests;

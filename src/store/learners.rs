@@ -40,6 +40,9 @@ pub struct Learnt {
     pub stamp: Option<Stamp>,
 }
 
+/// One of the things that are learnt of a learner.
+type Attribute = fn(&Learner) -> &Learnt;
+
 impl Learnt {
     fn learn(&mut self, told: Option<&str>, stamp: &Stamp) -> bool {
         let Some(told) = told.filter(|told| !told.is_empty()) else {
@@ -161,8 +164,7 @@ pub fn update(tx: &mut Tx<'_>, learners: &[&Learner]) -> Result<(), StoreError> 
         "learner_id",
         Column::BigInts(learners.iter().map(|learner| learner.id.0).collect()),
     )];
-    type Attribute = fn(&Learner) -> &Learnt;
-    let attributes: [(_, Attribute); 3] = [
+    let attributes: [([&str; 3], Attribute); 3] = [
         (["username", "username_at", "username_event"], |l| &l.username),
         (["email", "email_at", "email_event"], |l| &l.email),
         (["full_name", "full_name_at", "full_name_event"], |l| &l.full_name),

@@ -7,6 +7,7 @@
 pub mod api_reads;
 pub mod assertions;
 pub mod awards;
+pub mod backfill;
 pub mod badge_classes;
 mod bulk;
 pub mod completion_images;
@@ -21,6 +22,7 @@ pub mod learners;
 pub mod outbox;
 mod patience;
 pub mod positions;
+pub mod preview;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;

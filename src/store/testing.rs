@@ -1,6 +1,8 @@
 //! Databases for unit tests: SQLite in a temporary file, and PostgreSQL where `ACCOLADE_TEST_POSTGRES_URL` names one,
 //! with a clock that a test can move.
 
+pub(crate) mod seed;
+
 use std::sync::Arc;
 
 use diesel::{Connection as _, PgConnection, connection::SimpleConnection};
@@ -25,6 +27,11 @@ impl TestDatabase {
     /// The store.
     pub(crate) fn store(&self) -> Arc<Store> {
         Arc::clone(&self.store)
+    }
+
+    /// How many transactions ran again after a deadlock.
+    pub(crate) fn deadlocks(&self) -> u64 {
+        self.store.metrics.db_retries.with_label_values(&["40P01"]).get()
     }
 }
 

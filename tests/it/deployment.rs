@@ -5,6 +5,7 @@ mod documents;
 mod samples;
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use accolade::config::NAMES;
 
@@ -22,26 +23,17 @@ fn is_setting(name: &str) -> bool {
     NAMES.contains(&name) || name.strip_prefix("KAFKA_").is_some_and(|rest| !rest.is_empty())
 }
 
-/// The commands of the service that its deployment may use.
-const COMMANDS: [&str; 11] = [
-    "serve",
-    "demo",
-    "migrate",
-    "check",
-    "healthcheck",
-    "publish",
-    "badge-class list",
-    "badge-class import",
-    "badge-class export",
-    "event-badges show",
-    "event-badges set",
-];
-
-/// Whether this is one of them; `arguments` end where they are no more the names of commands.
+/// Asks the real program for help on a command; `arguments` end where they are no more the names of commands.
 fn is_command(arguments: &[&str]) -> bool {
     let is_name = |word: &&&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
     let names: Vec<&str> = arguments.iter().take_while(is_name).copied().collect();
-    COMMANDS.contains(&names.join(" ").as_str())
+    let status = Command::new(env!("CARGO_BIN_EXE_accolade"))
+        .args(&names)
+        .arg("--help")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    !names.is_empty() && status.expect("the program runs").success()
 }
 
 /// A path without its `.` and `..`.

@@ -10,3 +10,4 @@ mod fixtures;
 mod http_backend;
 mod layering;
 mod migrations;
+mod properties;

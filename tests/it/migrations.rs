@@ -6,18 +6,11 @@ use std::sync::Arc;
 use accolade::clock::SystemClock;
 use accolade::store::{Settings, Store};
 use accolade::telemetry::Metrics;
-use diesel::prelude::*;
 
-use crate::harness::postgres::Postgres;
+use crate::harness::database::Database;
 
 /// The columns of each table; of each whether it may be null.
 type Tables = BTreeMap<String, BTreeMap<String, bool>>;
-
-#[derive(diesel::QueryableByName)]
-struct Line {
-    #[diesel(sql_type = diesel::sql_types::Text)]
-    line: String,
-}
 
 /// A migrated database, and how many migrations ran.
 fn migrated(url: &str) -> usize {
@@ -47,12 +40,9 @@ fn parsed(lines: impl Iterator<Item = String>) -> Tables {
 }
 
 fn sqlite(sql: &str) -> (Vec<String>, usize) {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let path = directory.path().join("test.db").display().to_string();
-    let ran = migrated(&format!("sqlite://{path}"));
-    let mut conn = SqliteConnection::establish(&path).expect("the file is a database");
-    let lines: Vec<Line> = diesel::sql_query(sql).load(&mut conn).expect("it answers");
-    (lines.into_iter().map(|line| line.line).collect(), ran)
+    let database = Database::sqlite();
+    let ran = migrated(database.url());
+    (database.lines(sql), ran)
 }
 
 const SQLITE_COLUMNS: &str = "SELECT m.name || '|' || c.name || '|' || (c.\"notnull\" = 0 AND c.pk = 0) AS line \
@@ -112,20 +102,12 @@ fn every_table_of_learners_is_led_by_the_learner() {
 
 #[test]
 fn postgresql_has_the_same_tables_and_keys_as_sqlite() {
-    if std::env::var("ACCOLADE_TEST_DATABASE").as_deref() != Ok("postgres") {
+    let database = Database::of_environment();
+    if database.url().starts_with("sqlite") {
         return;
     }
-    let cluster = Postgres::shared();
-    let url = cluster.database();
-    let database = url.rsplit('/').next().expect("a name");
-    migrated(&url);
-    let lines = |sql: &str| {
-        cluster
-            .psql(database, sql)
-            .lines()
-            .map(str::to_owned)
-            .collect::<BTreeSet<_>>()
-    };
+    migrated(database.url());
+    let lines = |sql: &str| database.lines(sql).into_iter().collect::<BTreeSet<_>>();
     assert_eq!(
         parsed(lines(POSTGRES_COLUMNS).into_iter()),
         parsed(sqlite(SQLITE_COLUMNS).0.into_iter())

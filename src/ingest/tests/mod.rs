@@ -3,4 +3,5 @@
 mod badges;
 mod histories;
 mod races;
+mod reading;
 mod support;

@@ -190,7 +190,7 @@ fn a_batch_stores_what_is_held_and_drops_what_is_not() {
         assert_eq!(complete_all(&store, &awards), 2);
         assert_eq!(database.states(), [(Issued, 2), (Cancelled, 1)]);
         assert_eq!(complete_all(&store, &awards), 0, "nothing is issued twice");
-        let events = store.read("test", |tx| outbox::backlog(tx)).expect("read").0;
+        let events = store.read("test", outbox::backlog).expect("read").0;
         assert_eq!(events, 2);
     }
 }
@@ -335,7 +335,7 @@ fn events_of_a_learner_go_out_one_after_the_other() {
         assert_eq!(mark(&store, &next), 1);
         assert_eq!(mark(&store, &claim_events(&store)), 1);
         assert_eq!(database.states(), [(Published, 4)]);
-        assert_eq!(store.read("test", |tx| outbox::backlog(tx)).expect("read"), (0, 0.0));
+        assert_eq!(store.read("test", outbox::backlog).expect("read"), (0, 0.0));
     }
 }
 
@@ -367,7 +367,7 @@ fn a_released_event_comes_again_and_a_parked_one_holds_its_learner_back() {
         assert_eq!(sequences(&again), [(first[1].lease.learner.0, 1)]);
         assert_eq!(mark(&store, &again), 1);
         assert_eq!(sequences(&claim_events(&store)), [(first[1].lease.learner.0, 2)]);
-        let waiting = store.read("test", |tx| outbox::backlog(tx)).expect("read").0;
+        let waiting = store.read("test", outbox::backlog).expect("read").0;
         assert_eq!(waiting, 3);
     }
 }

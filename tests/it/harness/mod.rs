@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod database;
 pub mod events;
 pub mod fake_badgr;
 pub mod images;

@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ const DIRECTORY: &str = "accolade-test-";
 pub struct Process {
     pid: u32,
     watch: JoinHandle<()>,
+    exit: Arc<OnceLock<ExitStatus>>,
 }
 
 impl Process {
@@ -38,6 +39,8 @@ impl Process {
             .stderr(log)
             .stdin(Stdio::null());
         command.current_dir("/");
+        let exit = Arc::new(OnceLock::new());
+        let ended = Arc::clone(&exit);
         let (started, pid) = mpsc::channel();
         let name = program.to_owned();
         // The signal comes when the thread that started the program ends, so that one stays until the program ends.
@@ -46,15 +49,21 @@ impl Process {
                 .spawn()
                 .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
             started.send(child.id()).expect("someone waits for the pid");
-            child.wait().expect("a child can be waited for");
+            let status = child.wait().expect("a child can be waited for");
+            ended.set(status).expect("a program ends once");
         });
         let pid = pid.recv().expect("the program starts");
-        Self { pid, watch }
+        Self { pid, watch, exit }
     }
 
     /// The program's process id.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// How it ended, once it has.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.has_ended().then(|| self.exit.get().copied()).flatten()
     }
 
     /// Whether it has ended by itself or by a signal.
@@ -145,4 +154,15 @@ pub fn wait_until(what: &str, deadline: Duration, mut is_so: impl FnMut() -> boo
 pub fn group_of(user: &str) -> String {
     let output = Command::new("id").args(["-g", user]).output().expect("id runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn how_a_program_ended_is_known() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let log = directory.path().join("log");
+    let script = ["-c".to_owned(), "echo said; exit 3".to_owned()];
+    let program = Process::spawn(None, "KILL", "sh", &script, &log);
+    wait_until("it ends", Duration::from_secs(20), || program.has_ended());
+    assert_eq!(program.exit_status().and_then(|status| status.code()), Some(3));
+    assert_eq!(std::fs::read_to_string(&log).expect("a log"), "said\n");
 }

@@ -37,19 +37,17 @@ impl World {
 
     /// A replica, sharing the cache; its key is the same unless another is named.
     fn replica(&self, key: &str) -> Tokens {
+        self.with_cache(key, self.cache.clone())
+    }
+
+    fn with_cache(&self, key: &str, cache: Arc<dyn TokenCache>) -> Tokens {
         let endpoint = self.endpoint.clone();
         let ask: Ask = Box::new(move |grant| {
             let endpoint = endpoint.clone();
             Box::pin(async move { endpoint.answer(grant).await })
         });
         let seal = Seal::new(Some(&Secret::new(key)), "badgr-tokens");
-        Tokens::new(
-            ask,
-            self.cache.clone(),
-            seal,
-            self.clock.clone(),
-            Duration::from_secs(25),
-        )
+        Tokens::new(ask, cache, seal, self.clock.clone(), Duration::from_secs(25))
     }
 
     fn order(&self, granted: Granted) {
@@ -88,6 +86,31 @@ impl Endpoint {
     }
 }
 
+/// A cache that counts how often it is read.
+struct Counted {
+    cache: MemoryTokenCache,
+    loads: AtomicUsize,
+}
+
+impl TokenCache for Counted {
+    fn load(&self) -> BoxFuture<'_, Result<Cached, TokenCacheError>> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        self.cache.load()
+    }
+
+    fn lease(&self, lasting: Duration) -> BoxFuture<'_, Result<Option<(Lease, Cached)>, TokenCacheError>> {
+        self.cache.lease(lasting)
+    }
+
+    fn save(&self, lease: Lease, sealed: Vec<u8>) -> BoxFuture<'_, Result<(), TokenCacheError>> {
+        self.cache.save(lease, sealed)
+    }
+
+    fn release(&self, lease: Lease, wait: Duration) -> BoxFuture<'_, Result<(), TokenCacheError>> {
+        self.cache.release(lease, wait)
+    }
+}
+
 async fn access(tokens: &Tokens) -> String {
     tokens.get().await.expect("a token").expose().to_owned()
 }
@@ -102,7 +125,11 @@ async fn wait(tokens: &Tokens) -> Duration {
 #[tokio::test]
 async fn twenty_calls_ask_once() {
     let world = World::new();
-    let tokens = Arc::new(world.replica("k"));
+    let counted = Arc::new(Counted {
+        cache: MemoryTokenCache::new(world.clock.clone()),
+        loads: AtomicUsize::new(0),
+    });
+    let tokens = Arc::new(world.with_cache("k", counted.clone()));
     let calls: Vec<_> = (0..20)
         .map(|_| {
             let tokens = tokens.clone();
@@ -113,6 +140,11 @@ async fn twenty_calls_ask_once() {
         assert_eq!(call.await.expect("joined"), "a1");
     }
     assert_eq!(world.asked(), ["password"]);
+    assert_eq!(
+        counted.loads.load(Ordering::SeqCst),
+        1,
+        "the others wait in the process, not at the cache"
+    );
 }
 
 #[tokio::test]
@@ -170,6 +202,7 @@ async fn a_refused_token_is_replaced_once_in_half_a_minute() {
         "a late word of an old token changes nothing"
     );
     tokens.reject(&second);
+    tokens.reject(&first);
     assert!(wait(&tokens).await <= Duration::from_secs(30));
     world.pass(31);
     assert_eq!(access(&tokens).await, "a3");

@@ -1,0 +1,138 @@
+//! The settings of each room, made of the settings of the service.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use anyhow::{Context as _, bail};
+
+use super::token_cache::StoreTokenCache;
+use crate::{
+    backend::{
+        BadgingBackend,
+        badgr::{self, Badgr},
+        builtin::{self, Builtin, documents::IssuerProfile},
+        http::{self as http_backend, Http},
+    },
+    clock::Clock,
+    config::{Backend, Settings},
+    domain::image,
+    http::{self, JwtSettings},
+    ingest, kafka,
+    store::Store,
+    telemetry::Metrics,
+    wire::decode::TopicTypes,
+};
+
+/// Where the world reaches the service: `PUBLIC_URL`, or the address that it listens on.
+pub(super) fn public_url(settings: &Settings, listening: Option<SocketAddr>) -> String {
+    settings
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{}", listening.unwrap_or(settings.http_listen)))
+}
+
+/// How this process speaks to Kafka.
+pub(super) fn kafka(settings: &Settings, bootstrap_servers: String) -> kafka::Settings {
+    kafka::Settings {
+        bootstrap_servers,
+        group_id: settings.kafka_group_id.clone(),
+        client_id: "accolade".to_owned(),
+        extra: settings
+            .kafka_properties
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect(),
+    }
+}
+
+/// The topics that are read, and what their events are.
+pub(super) fn topics(settings: &Settings) -> ingest::Topics {
+    let topics = &settings.topics;
+    ingest::Topics {
+        names: topics.read(),
+        types: TopicTypes::new(topics.enrollment.iter().cloned(), topics.certificate.iter().cloned()),
+    }
+}
+
+/// The badge backend of the settings.
+pub(super) fn backend(
+    settings: &Settings,
+    public_url: &str,
+    store: &Arc<Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Arc<dyn BadgingBackend>> {
+    Ok(match &settings.backend {
+        Backend::Builtin => Arc::new(Builtin::new(builtin::Settings {
+            public_url: public_url.to_owned(),
+            issuer: issuer(settings, public_url)?.profile,
+        })),
+        Backend::Badgr(own) => {
+            let tokens = StoreTokenCache::new(Arc::clone(store), own.tokens_cache_key.clone());
+            let settings = badgr::Settings {
+                base_url: own.base_url.clone(),
+                username: own.username.clone(),
+                password: own.password.clone(),
+                issuer_slug: own.issuer_slug.clone(),
+                tokens_cache_key: own.tokens_cache_key.clone(),
+                timeout: own.timeout,
+                notify: own.notify,
+                ca_file: settings.ca_file.clone(),
+                secret_key: settings.secret_key.clone(),
+                public_url: public_url.to_owned(),
+                course_about_url_template: settings.course_about_url_template.clone(),
+                settle_time: badgr::Settings::SETTLE_TIME,
+            };
+            Arc::new(Badgr::new(settings, Arc::new(tokens), clock, metrics)?)
+        }
+        Backend::Http { url, token } => {
+            let settings = http_backend::Settings {
+                url: url.clone(),
+                token: token.clone(),
+                ca_file: settings.ca_file.clone(),
+            };
+            Arc::new(Http::new(settings, clock, metrics)?)
+        }
+    })
+}
+
+/// What the HTTP server needs to know.
+pub(super) fn http(settings: &Settings, public_url: &str) -> anyhow::Result<http::Settings> {
+    let jwt = &settings.jwt;
+    Ok(http::Settings {
+        listen: settings.http_listen,
+        public_url: public_url.to_owned(),
+        jwt: JwtSettings::parse(
+            jwt.issuer.as_deref(),
+            jwt.audience.as_deref(),
+            jwt.secret_key.as_ref(),
+            jwt.jwk_set.as_ref(),
+        )?,
+        issuer: issuer(settings, public_url)?,
+        is_demo: settings.is_demo,
+    })
+}
+
+fn issuer(settings: &Settings, public_url: &str) -> anyhow::Result<http::Issuer> {
+    let own = &settings.issuer;
+    let host = url::Url::parse(public_url).ok();
+    let host = host.as_ref().and_then(url::Url::host_str).unwrap_or("localhost");
+    let image = own.image.as_deref().map(issuer_image).transpose()?;
+    Ok(http::Issuer {
+        profile: IssuerProfile {
+            name: own.name.clone(),
+            url: own.url.clone().unwrap_or_else(|| public_url.to_owned()),
+            email: own.email.clone().unwrap_or_else(|| format!("badges@{host}")),
+            description: own.description.clone(),
+            has_image: image.is_some(),
+        },
+        image,
+    })
+}
+
+fn issuer_image(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = std::fs::read(path).with_context(|| format!("ISSUER_IMAGE: {} cannot be read", path.display()))?;
+    if let Err(error) = image::check_image(&bytes) {
+        bail!("ISSUER_IMAGE: {}: {error}", path.display());
+    }
+    Ok(bytes)
+}

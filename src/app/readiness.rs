@@ -1,0 +1,96 @@
+//! What `/readyz` asks.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Topics, http::ReadinessCheck, ingest::Health, kafka, store::Store};
+
+/// One probe for each part that this process needs.
+pub(super) fn checks(
+    store: &Arc<Store>,
+    kafka: &kafka::Settings,
+    topics: &Topics,
+    health: Option<Arc<Health>>,
+    prepared: &CancellationToken,
+) -> Vec<ReadinessCheck> {
+    let database = Arc::clone(store);
+    let migrations = Arc::clone(store);
+    let servers = kafka.clone();
+    let names: Vec<String> = topics.read().into_iter().chain(topics.written()).collect();
+    let prepared = prepared.clone();
+    let mut checks = vec![
+        ReadinessCheck {
+            name: "database",
+            check: Box::new(move || {
+                let store = Arc::clone(&database);
+                Box::pin(async move { store.run(Store::ping).await.map_err(|error| error.to_string()) })
+            }),
+        },
+        ReadinessCheck {
+            name: "migrations",
+            check: Box::new(move || {
+                let store = Arc::clone(&migrations);
+                Box::pin(async move {
+                    let pending = store
+                        .run(Store::pending_migrations)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    if pending.is_empty() {
+                        Ok(())
+                    } else {
+                        Err(format!("pending: {}; run `accolade migrate`", pending.join(", ")))
+                    }
+                })
+            }),
+        },
+        ReadinessCheck {
+            name: "kafka",
+            check: Box::new(move || {
+                let (servers, names) = (servers.clone(), names.clone());
+                Box::pin(async move {
+                    let cluster = kafka::admin::reach(&servers, Duration::from_millis(1800)).await;
+                    let cluster = cluster.map_err(|error| error.to_string())?;
+                    let missing: Vec<String> = names.into_iter().filter(|name| !cluster.has(name)).collect();
+                    if missing.is_empty() {
+                        Ok(())
+                    } else {
+                        Err(format!("missing topics: {}; create them", missing.join(", ")))
+                    }
+                })
+            }),
+        },
+        ReadinessCheck {
+            name: "start",
+            check: Box::new(move || {
+                let done = prepared.is_cancelled();
+                Box::pin(async move {
+                    if done {
+                        Ok(())
+                    } else {
+                        Err("waiting for the database and Kafka".to_owned())
+                    }
+                })
+            }),
+        },
+    ];
+    if let Some(health) = health {
+        checks.push(ReadinessCheck {
+            name: "consumer",
+            check: Box::new(move || {
+                let problems = health.problems();
+                Box::pin(async move {
+                    if problems.is_empty() {
+                        return Ok(());
+                    }
+                    let all: Vec<String> = problems
+                        .iter()
+                        .map(|problem| format!("{}: {}", problem.reason, problem.detail))
+                        .collect();
+                    Err(all.join("; "))
+                })
+            }),
+        });
+    }
+    checks
+}

@@ -1,0 +1,112 @@
+use chrono::TimeDelta;
+
+use super::*;
+use crate::{
+    domain::{
+        LearnerId,
+        badge_class::{BadgeClassKey, COURSE_EVENTS_COMPONENT, NewBadgeClass},
+        event_badges::ConfigurationTexts,
+    },
+    store::{
+        badge_classes,
+        event_badges::{self, NewConfiguration},
+        learners,
+        testing::{self, TestDatabase},
+    },
+};
+
+fn backfill(database: &TestDatabase) -> Backfill {
+    Backfill {
+        store: database.store(),
+        metrics: Arc::new(Metrics::new()),
+        rules: Arc::default(),
+        wake: Arc::default(),
+    }
+}
+
+/// Activates one badge for one enrolment.
+fn configure(database: &TestDatabase) {
+    let new = NewBadgeClass {
+        key: BadgeClassKey {
+            slug: "one".to_owned(),
+            issuing_component: COURSE_EVENTS_COMPONENT.to_owned(),
+            course_id: String::new(),
+        },
+        mode: String::new(),
+        display_name: "One".to_owned(),
+        description: String::new(),
+        criteria: String::new(),
+        image: vec![1],
+    };
+    let configuration = NewConfiguration {
+        texts: ConfigurationTexts {
+            courses_enrolled: "1,one".to_owned(),
+            ..ConfigurationTexts::default()
+        },
+        enabled: true,
+        changed_by: String::new(),
+    };
+    database
+        .store()
+        .transaction("configure", |tx| {
+            badge_classes::get_or_create(tx, &new)?;
+            event_badges::insert(tx, &configuration)
+        })
+        .expect("committed");
+}
+
+/// Learners who are enrolled in a course, and whom nobody has evaluated.
+fn enroll(database: &TestDatabase, learners: impl IntoIterator<Item = i64>) {
+    let ids: Vec<LearnerId> = learners.into_iter().map(LearnerId).collect();
+    database
+        .store()
+        .transaction("enroll", |tx| {
+            let mut held = learners::hold(tx, &ids)?;
+            for learner in &mut held {
+                learner.progress.enrolled = 1;
+            }
+            learners::update(tx, &held.iter().collect::<Vec<_>>())
+        })
+        .expect("committed");
+}
+
+#[tokio::test]
+async fn an_activation_reaches_those_who_qualify_and_wakes_the_issue_loop() {
+    let database = testing::sqlite();
+    let backfill = backfill(&database);
+    let stop = CancellationToken::new();
+    enroll(&database, 1..=CHUNK + 1);
+    configure(&database);
+    let loops = tokio::spawn(backfill.clone().run(stop.clone()));
+    tokio::time::timeout(Duration::from_secs(20), backfill.wake.notified())
+        .await
+        .expect("woken");
+    stop.cancel();
+    loops.await.expect("no panic").expect("no failure");
+    // What the stop left is done by whoever comes next, at once.
+    backfill.work(&CancellationToken::new()).await.expect("done");
+    let kinds = backfill.metrics.awards_decided.with_label_values(&["courses_enrolled"]);
+    let everybody = u64::try_from(CHUNK + 1).expect("positive");
+    assert_eq!(
+        (kinds.get(), backfill.metrics.backfill_learners.get()),
+        (everybody, everybody)
+    );
+    assert_eq!(backfill.metrics.sweeper_repairs.get(), 0);
+}
+
+#[tokio::test]
+async fn a_sweep_finds_what_was_missed_every_ten_minutes() {
+    let database = testing::sqlite();
+    let backfill = backfill(&database);
+    let stop = CancellationToken::new();
+    configure(&database);
+    backfill.work(&stop).await.expect("backfilled");
+    enroll(&database, [7, 8]);
+    backfill.work(&stop).await.expect("nothing is due");
+    assert_eq!(backfill.metrics.sweeper_repairs.get(), 0);
+    for repairs in [2, 2] {
+        database.clock.advance(TimeDelta::minutes(10));
+        backfill.work(&stop).await.expect("swept");
+        assert_eq!(backfill.metrics.sweeper_repairs.get(), repairs);
+    }
+}

@@ -1,0 +1,95 @@
+//! The file of badge classes that `import` reads and `export` writes.
+
+use std::path::Path;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::fields::Fields;
+use crate::{
+    domain::badge_class::{BadgeClass, NewBadgeClass},
+    store::{Store, StoreError, badge_classes},
+};
+
+pub(super) const DATA_URI: &str = "data:image/png;base64,";
+
+/// The whole file.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct Bundle {
+    pub(in crate::cli) badge_classes: Vec<Entry>,
+}
+
+/// One badge class with its image.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct Entry {
+    slug: String,
+    issuing_component: String,
+    display_name: String,
+    course_id: String,
+    description: String,
+    criteria: String,
+    mode: String,
+    image: String,
+}
+
+impl Entry {
+    pub(in crate::cli) fn new(class: BadgeClass, image: &[u8]) -> Self {
+        Self {
+            slug: class.key.slug,
+            issuing_component: class.key.issuing_component,
+            display_name: class.display_name,
+            course_id: class.key.course_id,
+            description: class.description,
+            criteria: class.criteria,
+            mode: class.mode,
+            image: format!("{DATA_URI}{}", STANDARD.encode(image)),
+        }
+    }
+}
+
+/// Every badge class of the database.
+pub(super) fn all(store: &Store) -> Result<Bundle, StoreError> {
+    store.read("export_badge_classes", |tx| {
+        let mut badge_classes = Vec::new();
+        for class in badge_classes::list(tx)? {
+            let image = badge_classes::image(tx, class.id)?;
+            badge_classes.push(Entry::new(class, &image));
+        }
+        Ok(Bundle { badge_classes })
+    })
+}
+
+/// Reads an image beside the file.
+pub(in crate::cli) fn image_beside(file: &Path, image: &str) -> Result<Vec<u8>, String> {
+    let path = file.parent().unwrap_or(Path::new("")).join(image);
+    std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The badge classes of a file, or all that is wrong with it: a line each, with the entry's index and the field.
+/// `read_image` reads an image that is named by its path.
+pub(in crate::cli) fn parse(
+    text: &str,
+    read_image: impl Fn(&str) -> Result<Vec<u8>, String>,
+) -> Result<Vec<NewBadgeClass>, Vec<String>> {
+    let file: Value = serde_json::from_str(text)
+        .map_err(|error| vec![format!("not JSON at line {} column {}", error.line(), error.column())])?;
+    let Some(entries) = file.get("badge_classes").and_then(Value::as_array) else {
+        return Err(vec!["badge_classes: expected a list of badge classes".to_owned()]);
+    };
+    let mut problems = Vec::new();
+    let mut classes = Vec::new();
+    for (index, value) in entries.iter().enumerate() {
+        let mut fields = Fields {
+            index,
+            value,
+            problems: &mut problems,
+        };
+        classes.push(fields.badge_class(&read_image));
+    }
+    if problems.is_empty() {
+        Ok(classes)
+    } else {
+        Err(problems)
+    }
+}

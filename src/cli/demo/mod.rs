@@ -1,0 +1,82 @@
+//! `accolade demo`
+
+mod awards;
+mod facts;
+mod place;
+mod samples;
+mod screen;
+mod story;
+mod telling;
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use clap::Args;
+
+use self::{place::Place, screen::Screen, story::Story, telling::Telling};
+use super::CliError;
+use crate::{
+    app::{App, roles::Roles, signals},
+    clock::{Clock, SystemClock},
+    telemetry::init_logs,
+};
+
+/// See the whole story, with nothing else installed
+///
+/// Starts the service with a broker, a database and a badge issuer inside, creates badge classes and a configuration,
+/// publishes sample events, and prints each award as it happens: the username, what was earned, the link to its page.
+/// The pages are served until Ctrl-C, on port 8080, or a free one if that is taken, or at HTTP_LISTEN.
+///
+/// Examples:
+///
+/// accolade demo
+///
+/// accolade demo --once --keep /tmp/badges
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// End when the sample's awards are published
+    #[arg(long)]
+    once: bool,
+    /// Keep the database in this directory
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
+    let place = Place::make(arguments.keep.as_deref())?;
+    let settings = place.settings()?;
+    init_logs(settings.log_format, &settings.log_filter)?;
+    let topics = settings.topics.clone();
+    let app = App::start(settings, Roles::ALL, Arc::new(SystemClock)).await;
+    let app = app.map_err(|error| CliError::chain(&error))?;
+    let rules = samples::store(app.store())?;
+    let story = Story::read(samples::EVENTS, &topics, &rules, SystemClock.now())?;
+    let screen = Screen::of_stdout(app.public_url());
+    screen.title(story.records.len(), app.bootstrap_servers())?;
+
+    let telling = Telling {
+        story,
+        screen,
+        servers: app.bootstrap_servers().to_owned(),
+        awarded: topics.badge_awarded,
+        once: arguments.once,
+    };
+    let (told, outcome) = tokio::sync::oneshot::channel();
+    let ending = async move {
+        tokio::select! {
+            signal = signals::termination() => signal,
+            result = telling.tell() => {
+                drop(told.send(result));
+                Ok::<(), io::Error>(())
+            }
+        }
+    };
+    app.run(ending).await.map_err(|error| CliError::chain(&error))?;
+    place.farewell()?;
+    // After a signal there is no outcome.
+    outcome.await.unwrap_or(match arguments.once {
+        true => Err(CliError::failed(
+            "--once: ended by a signal before all awards were published; run it again",
+        )),
+        false => Ok(()),
+    })
+}

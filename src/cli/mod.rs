@@ -1,0 +1,120 @@
+//! The commands: one file each. They print on standard output, and their errors on standard error.
+
+mod backend;
+mod badge_class;
+mod check;
+mod context;
+mod demo;
+mod error;
+mod event_badges;
+mod healthcheck;
+mod migrate;
+mod output;
+mod publish;
+mod serve;
+
+use std::{future::Future, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+pub use error::CliError;
+
+/// Badges for Open edX, from its events.
+///
+/// Settings come from a TOML file (`--config FILE`, or ACCOLADE_CONFIG, or ./accolade.toml) and from environment
+/// variables of the same names, which win. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+#[derive(Debug, Parser)]
+#[command(
+    name = "accolade",
+    version,
+    after_help = "See it without anything else:  accolade demo\nRun it:                        accolade migrate && \
+                  accolade check && accolade serve"
+)]
+pub struct Cli {
+    /// File with settings, as TOML
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+    Demo(demo::Arguments),
+    Migrate(migrate::Arguments),
+    Check(check::Arguments),
+    #[command(subcommand)]
+    BadgeClass(badge_class::Command),
+    #[command(subcommand)]
+    EventBadges(event_badges::Command),
+    Publish(publish::Arguments),
+    Healthcheck(healthcheck::Arguments),
+}
+
+impl Cli {
+    /// Reads the command line; for `--help`, and after saying what is wrong with it, the process ends here.
+    pub fn from_arguments() -> Self {
+        Self::parse()
+    }
+
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// What is to be said and the exit code, by [`CliError::report`].
+    pub fn run(self) -> Result<(), CliError> {
+        let settings = || context::settings(self.config.as_ref());
+        match self.command {
+            Command::Serve(arguments) => wait_for(serve::run(settings()?, arguments)),
+            Command::Demo(_) if self.config.is_some() => Err(CliError::usage(
+                "--config: the demo has settings of its own; leave it out",
+            )),
+            Command::Demo(arguments) => wait_for(demo::run(arguments)),
+            Command::Migrate(arguments) => migrate::run(&settings()?, &arguments),
+            Command::Check(arguments) => wait_for(check::run(settings()?, arguments)),
+            Command::BadgeClass(command) => badge_class::run(&settings()?, command),
+            Command::EventBadges(command) => event_badges::run(&settings()?, command),
+            Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
+            Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings()?, arguments)),
+        }
+    }
+}
+
+fn wait_for(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::failed(format!("cannot start threads: {error}")))?;
+    runtime.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_configuration_file_may_be_named_before_and_after_the_command() {
+        for line in ["accolade --config x.toml check", "accolade check --config x.toml"] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
+            assert_eq!(cli.config, Some(PathBuf::from("x.toml")), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        for line in [
+            "accolade",
+            "accolade serve --roles admin",
+            "accolade badge-class import",
+            "accolade backfill",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

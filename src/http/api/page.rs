@@ -1,0 +1,188 @@
+//! Lists in pages, in the envelope of Open edX's API.
+
+use axum::http::Uri;
+use serde::Serialize;
+use url::form_urlencoded;
+
+use crate::{
+    http::{State, problem::Problem},
+    store::api_reads::Window,
+};
+
+const DEFAULT_SIZE: i64 = 10;
+const LARGEST_SIZE: i64 = 100;
+const SIZE: &str = "expected a whole number of at least 1; more than 100 counts as 100.";
+const NUMBER: &str = "expected a whole number of at least 1, or last.";
+
+/// The query of a list. A parameter that comes twice counts as the last one says; an empty one counts as not given.
+pub(super) struct Query {
+    path: String,
+    parameters: Vec<(String, String)>,
+}
+
+impl Query {
+    pub(super) fn of(uri: &Uri) -> Self {
+        let query = uri.query().unwrap_or_default();
+        Self {
+            path: uri.path().to_owned(),
+            parameters: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+        }
+    }
+
+    /// The value of a parameter.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let values = self.parameters.iter().rev().filter(|(key, _)| key == name);
+        values
+            .map(|(_, value)| value.as_str())
+            .next()
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The page that is asked for, without knowing yet how many there are.
+    pub(super) fn page(&self) -> Result<PageRequest, Problem> {
+        let size = match self.get("page_size") {
+            None => DEFAULT_SIZE,
+            Some(text) => positive(text).ok_or_else(|| Problem::field("page_size", SIZE))?,
+        };
+        let number = match self.get("page") {
+            None => Some(1),
+            Some("last") => None,
+            Some(text) => Some(positive(text).ok_or_else(|| Problem::field("page", NUMBER))?),
+        };
+        Ok(PageRequest {
+            number,
+            size: size.min(LARGEST_SIZE),
+        })
+    }
+
+    /// This list's address below `PUBLIC_URL` with another page; the first page is the one without a number.
+    fn url_of_page(&self, state: &State, number: i64) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.parameters.iter().filter(|(key, _)| key != "page"));
+        if number > 1 {
+            query.append_pair("page", &number.to_string());
+        }
+        let query = query.finish();
+        let separator = if query.is_empty() { "" } else { "?" };
+        state.url(&format!("{}{separator}{query}", self.path))
+    }
+}
+
+/// A digit string of any length is a number, if a large one.
+fn positive(text: &str) -> Option<i64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().unwrap_or(i64::MAX)).filter(|number| *number > 0)
+}
+
+/// Which page, and how long its pages are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageRequest {
+    /// `None`: the last one.
+    number: Option<i64>,
+    size: i64,
+}
+
+impl PageRequest {
+    /// The place of this page in a list of `count` items: 404 beyond its end. An empty list has one empty page.
+    pub(super) fn within(self, count: i64) -> Result<PagePlace, Problem> {
+        let pages = (count.max(1) - 1) / self.size + 1;
+        let number = self.number.unwrap_or(pages);
+        if number > pages {
+            return Err(Problem::not_found(format!(
+                "page: there is no such page, the last one is {pages}."
+            )));
+        }
+        Ok(PagePlace {
+            count,
+            pages,
+            number,
+            size: self.size,
+        })
+    }
+}
+
+/// A page that exists.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PagePlace {
+    count: i64,
+    pages: i64,
+    number: i64,
+    size: i64,
+}
+
+impl PagePlace {
+    pub(super) fn window(self) -> Window {
+        Window {
+            start: (self.number - 1) * self.size,
+            length: self.size,
+        }
+    }
+
+    pub(super) fn page<T>(self, state: &State, query: &Query, results: Vec<T>) -> Page<T> {
+        Page {
+            count: self.count,
+            num_pages: self.pages,
+            current_page: self.number,
+            start: self.window().start,
+            next: (self.number < self.pages).then(|| query.url_of_page(state, self.number + 1)),
+            previous: (self.number > 1).then(|| query.url_of_page(state, self.number - 1)),
+            results,
+        }
+    }
+}
+
+/// The envelope.
+#[derive(Debug, Serialize)]
+pub(super) struct Page<T> {
+    count: i64,
+    num_pages: i64,
+    current_page: i64,
+    start: i64,
+    next: Option<String>,
+    previous: Option<String>,
+    results: Vec<T>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Query {
+        Query::of(&text.parse().expect("a URI"))
+    }
+
+    #[test]
+    fn pages_cover_the_list() {
+        let starts = |uri: &str, count| {
+            let page = query(uri).page().expect("a page");
+            page.within(count)
+                .map(|place| (place.window().start, place.window().length, place.pages))
+                .ok()
+        };
+        assert_eq!(starts("/x", 0), Some((0, 10, 1)));
+        assert_eq!(starts("/x?page=2&page_size=3", 4), Some((3, 3, 2)));
+        assert_eq!(starts("/x?page=2&page_size=3", 3), None);
+        assert_eq!(starts("/x?page=last&page_size=1000", 201), Some((200, 100, 3)));
+        assert_eq!(starts("/x?page=99999999999999999999", 5), None);
+    }
+
+    #[test]
+    fn what_is_no_page_is_refused_by_name() {
+        for (uri, field) in [
+            ("/x?page=0", "page:"),
+            ("/x?page=-1", "page:"),
+            ("/x?page_size=ten", "page_size:"),
+        ] {
+            let problem = query(uri).page().expect_err("refused");
+            assert!(problem.detail().starts_with(field), "{uri}: {}", problem.detail());
+        }
+    }
+
+    #[test]
+    fn the_last_of_equal_parameters_counts() {
+        assert_eq!(query("/x?slug=a&slug=b").get("slug"), Some("b"));
+        assert_eq!(query("/x?slug=").get("slug"), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! What a request may take: bytes, time, and not the process.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+
+use super::problem::Problem;
+
+/// Bodies are this long at most.
+pub(super) const BODY_BYTES: usize = 1024 * 1024;
+
+/// Longer than the longest `?wait=`.
+const TIME: Duration = Duration::from_secs(75);
+
+/// Ends requests that take too long, among them those whose body never comes.
+pub(super) async fn time_out(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The answer took too long. Ask again in a few seconds; a repeated request does no harm.",
+        )
+        .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+        .into_response(),
+    }
+}
+
+/// The answer of a handler that panicked.
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    tracing::error!(panic.message = message, "a request handler panicked: {message}");
+    Problem::internal().into_response()
+}

@@ -1,0 +1,70 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::http::StatusCode;
+
+use super::*;
+use crate::http::testing::Site;
+
+fn check(name: &'static str, up: Arc<AtomicBool>) -> ReadinessCheck {
+    ReadinessCheck {
+        name,
+        check: Box::new(move || {
+            let up = up.load(Ordering::SeqCst);
+            Box::pin(async move { if up { Ok(()) } else { Err("Start it.".to_owned()) } })
+        }),
+    }
+}
+
+#[tokio::test]
+async fn readiness_names_the_part_that_is_not_ready() {
+    let up = Arc::new(AtomicBool::new(false));
+    let checks = vec![
+        check("database", Arc::new(AtomicBool::new(true))),
+        check("kafka", Arc::clone(&up)),
+    ];
+    let site = Site::with(checks, false);
+    let reply = site.get("/readyz", &[]).await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    let expected = serde_json::json!({"ready": false, "checks": {
+        "database": {"ok": true, "detail": "ok"}, "kafka": {"ok": false, "detail": "Start it."}}});
+    assert_eq!(reply.json(), expected);
+    up.store(true, Ordering::SeqCst);
+    let reply = site.get("/readyz", &[]).await;
+    assert_eq!((reply.status, &reply.json()["ready"]), (StatusCode::OK, &true.into()));
+}
+
+#[tokio::test]
+async fn a_service_that_stops_is_alive_and_not_ready() {
+    let site = Site::new();
+    assert_eq!(site.get("/readyz", &[]).await.status, StatusCode::OK);
+    site.stop.cancel();
+    let reply = site.get("/readyz", &[]).await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(reply.json()["checks"]["shutting_down"]["ok"], false);
+    assert_eq!(site.get("/livez", &[]).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_hangs_is_cut_off() {
+    let hangs = ReadinessCheck {
+        name: "kafka",
+        check: Box::new(|| Box::pin(std::future::pending())),
+    };
+    let (name, outcome) = run(&hangs).await;
+    assert_eq!((name, outcome.ok), ("kafka", false));
+    assert!(
+        outcome.detail.contains("2 s") && outcome.detail.contains("kafka"),
+        "{}",
+        outcome.detail
+    );
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() {
+    let reply = Site::new().get("/metrics", &[]).await;
+    assert_eq!(reply.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(reply.text().contains("# TYPE accolade_awards gauge"));
+}

@@ -1,0 +1,104 @@
+//! What handlers share.
+
+use std::{fmt, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::{JwtSettings, ReadinessCheck, Settings, problem::Problem};
+use crate::{
+    backend::builtin::documents::IssuerProfile,
+    store::{Store, StoreError, Tx},
+    telemetry::Metrics,
+};
+
+/// The issuer, as pages and documents name it.
+#[derive(Clone)]
+pub struct Issuer {
+    /// `ISSUER_…`; whether it has an image follows from [`Issuer::image`].
+    pub profile: IssuerProfile,
+    /// The content of `ISSUER_IMAGE`: a PNG.
+    pub image: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer")
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What handlers share; cheap to clone.
+#[derive(Clone)]
+pub struct State(Arc<Parts>);
+
+struct Parts {
+    settings: Settings,
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+    checks: Vec<ReadinessCheck>,
+    stop: CancellationToken,
+}
+
+impl State {
+    /// `stop` is the token of the whole service: once it is cancelled, `/readyz` answers 503.
+    pub fn new(
+        mut settings: Settings,
+        store: Arc<Store>,
+        metrics: Arc<Metrics>,
+        checks: Vec<ReadinessCheck>,
+        stop: CancellationToken,
+    ) -> Self {
+        settings.issuer.profile.has_image = settings.issuer.image.is_some();
+        Self(Arc::new(Parts {
+            settings,
+            store,
+            metrics,
+            checks,
+            stop,
+        }))
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(super) fn issuer(&self) -> &Issuer {
+        &self.0.settings.issuer
+    }
+
+    pub(super) fn jwt(&self) -> &JwtSettings {
+        &self.0.settings.jwt
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn checks(&self) -> &[ReadinessCheck] {
+        &self.0.checks
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.0.stop.is_cancelled()
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.0.store.clock().now()
+    }
+
+    /// `PUBLIC_URL` and this path, which begins with a slash.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.0.settings.public_url)
+    }
+
+    /// Reads from the store; what goes wrong there is logged and becomes a problem.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        Ok(self.0.store.run(move |store| store.read(name, work)).await?)
+    }
+}

@@ -1,0 +1,311 @@
+//! A consumer's loop: poll, decode, apply, and only then move the offsets.
+
+mod standing;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use self::standing::Mode;
+use super::{
+    Batch, BatchOutcome, Breaker, Content, Health, Item, Outcome, Settings, batch::next_offsets, health::Entry,
+};
+use crate::{
+    kafka::{self, Consumer, ConsumerEvents, KafkaError, Position, TopicPartition},
+    store::{Disposition, Store, StoreError, event_badges::RulesCache, positions},
+    telemetry::Metrics,
+    wire::{decode::TopicTypes, record::Record},
+};
+
+const BATCH_RECORDS: usize = 1000;
+const BATCH_BYTES: usize = 4 << 20;
+/// The longest that one poll waits, and so the longest that a stop waits for an idle consumer.
+const POLL: Duration = Duration::from_millis(100);
+const LAG: Duration = Duration::from_secs(1);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Why a consumer ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The database holds something that this version does not understand, or does not even take a dead letter.
+    #[error("ingest: {0}")]
+    Store(#[from] StoreError),
+    /// The settings are refused, or the brokers want no more of this member.
+    #[error("ingest: {0}")]
+    Kafka(#[from] KafkaError),
+}
+
+impl IngestError {
+    /// A stable name, for logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::Kafka(error) => error.code(),
+        }
+    }
+}
+
+/// What a consumer shares with the rest of the process.
+#[derive(Clone)]
+pub struct Shared {
+    /// Where facts and decisions go.
+    pub store: Arc<Store>,
+    /// The rules, as last read.
+    pub rules: Arc<RulesCache>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// For the probes.
+    pub health: Arc<Health>,
+    /// Told when there are new awards to issue.
+    pub awards: Arc<Notify>,
+    /// Ends the loop.
+    pub stop: CancellationToken,
+}
+
+/// Which topics are read, and what they hold.
+#[derive(Debug, Clone, Default)]
+pub struct Topics {
+    /// Names of all topics that are read.
+    pub names: Vec<String>,
+    /// What events without a type are.
+    pub types: TopicTypes,
+}
+
+/// Reads until told to stop. Blocks: to be called on a thread of its own, once for each member of the group.
+///
+/// A database that does not answer is waited for, and brokers too. On the stop the batch in hand is finished or rolled
+/// back, offsets are committed, and the group is left, all within about fifteen seconds.
+pub fn run(kafka: &kafka::Settings, topics: &Topics, settings: &Settings, shared: &Shared) -> Result<(), IngestError> {
+    let start = StartOffsets(Arc::clone(&shared.store));
+    let consumer = Consumer::new(kafka, &topics.names, start)?;
+    // Whether an earlier process stopped before a flood is to be found out first.
+    consumer.pause_all()?;
+    let mut reading = Reading {
+        batch: Batch::new(Arc::clone(&shared.store), Arc::clone(&shared.rules), settings.clone()),
+        entry: shared.health.enter(consumer.status()),
+        consumer,
+        types: &topics.types,
+        shared,
+        breaker: Breaker::default(),
+        mode: Mode::Starting { look: Instant::now() },
+        undone: BTreeMap::new(),
+        failures: 0,
+        lag_at: Instant::now(),
+        lagging: Vec::new(),
+    };
+    let mut ended = Ok(());
+    while ended.is_ok() && !shared.stop.is_cancelled() {
+        ended = reading.round();
+    }
+    reading.close();
+    ended
+}
+
+/// The database's own positions.
+struct StartOffsets(Arc<Store>);
+
+impl ConsumerEvents for StartOffsets {
+    fn start_offsets(&self, assigned: &[TopicPartition]) -> Option<HashMap<TopicPartition, i64>> {
+        let known = self.0.read("start_offsets", positions::all);
+        let mut known = known
+            .inspect_err(|error| tracing::warn!(error.code = error.code(), "positions are not known: {error}"))
+            .ok()?;
+        known.retain(|partition, _| assigned.contains(partition));
+        Some(known)
+    }
+
+    fn revoked(&self, _: &[TopicPartition], _: bool) {}
+}
+
+struct Reading<'a> {
+    consumer: Consumer,
+    batch: Batch,
+    types: &'a TopicTypes,
+    shared: &'a Shared,
+    entry: Entry,
+    breaker: Breaker,
+    mode: Mode,
+    /// The first offset of each partition that was polled and is not done.
+    undone: BTreeMap<(Arc<str>, i32), i64>,
+    failures: u32,
+    lag_at: Instant,
+    lagging: Vec<(String, String)>,
+}
+
+impl Reading<'_> {
+    fn round(&mut self) -> Result<(), IngestError> {
+        self.entry.alive();
+        self.measure_lag();
+        let records = match self.consumer.poll_batch(BATCH_RECORDS, BATCH_BYTES, POLL) {
+            Ok(records) => {
+                if !records.is_empty() {
+                    self.entry.set_error(None);
+                }
+                records
+            }
+            Err(error) if error.is_fatal() => return Err(error.into()),
+            Err(error) => {
+                if self.entry.set_error(Some(error.to_string())) {
+                    tracing::warn!(error.code = error.code(), "reading from Kafka: {error}");
+                }
+                Vec::new()
+            }
+        };
+        if matches!(self.mode, Mode::Running) {
+            return if records.is_empty() { Ok(()) } else { self.take(records) };
+        }
+        self.leave_undone(&records);
+        self.look()
+    }
+
+    /// Processes a batch, as far as it may and can be.
+    fn take(&mut self, records: Vec<Record>) -> Result<(), IngestError> {
+        let mut items: Vec<Item> = records.into_iter().map(|record| Item::of(record, self.types)).collect();
+        let bad: Vec<bool> = items.iter().map(Item::is_unprocessable).collect();
+        let stop = self.breaker.stops_at(&bad);
+        let end = stop.unwrap_or(items.len());
+        let (done, outcomes) = self.apply(&mut items[..end])?;
+        // What only the database refused is known by now, and counts too.
+        let mut tripped = false;
+        for bad in outcomes {
+            tripped |= self.breaker.observe(bad);
+        }
+        let undone: Vec<&Record> = items[done..].iter().map(|item| &item.record).collect();
+        if done < end {
+            self.leave_undone(undone);
+            self.pause()?;
+        } else if stop.is_some() || tripped {
+            if let Some(first) = undone.first() {
+                tracing::error!(
+                    kafka.topic = &*first.topic,
+                    kafka.partition = first.partition,
+                    kafka.offset = first.offset,
+                    "stopped at offset {} of {} [{}]: too many records cannot be processed; \
+                     `accolade dead-letters resume` lets them pass",
+                    first.offset,
+                    first.topic,
+                    first.partition,
+                );
+            } else {
+                tracing::error!(
+                    "stopped: too many records cannot be processed; `accolade dead-letters resume` lets them pass"
+                );
+            }
+            self.leave_undone(undone);
+            self.stop_before_flood(None)?;
+        }
+        Ok(())
+    }
+
+    /// Applies these records, in one transaction unless the data of one are at fault: then it is isolated by halving.
+    /// Returns how many are done, fewer than all when the database is down, and which of these were bad.
+    fn apply(&mut self, items: &mut [Item]) -> Result<(usize, Vec<bool>), IngestError> {
+        let mut todo: Vec<Range<usize>> = Vec::new();
+        todo.extend((!items.is_empty()).then_some(0..items.len()));
+        let mut bad = Vec::with_capacity(items.len());
+        while let Some(range) = todo.pop() {
+            let begun = Instant::now();
+            let part = &mut items[range.clone()];
+            let error = match self.batch.apply(part) {
+                Ok(outcome) => {
+                    bad.extend(outcome.records.iter().map(|outcome| *outcome == Outcome::DeadLettered));
+                    self.committed(part, &outcome, begun.elapsed());
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match (error.disposition(), part) {
+                (Disposition::Retry, _) => {
+                    self.down(&error);
+                    break;
+                }
+                (Disposition::DeadLetter, [item]) if !item.is_unprocessable() => {
+                    item.content = Content::Unprocessable {
+                        reason: "database_data",
+                        message: "the database refuses what this record says".to_owned(),
+                    };
+                    todo.push(range);
+                }
+                (Disposition::DeadLetter, part) if part.len() > 1 => {
+                    let middle = range.start + part.len() / 2;
+                    todo.push(middle..range.end);
+                    todo.push(range.start..middle);
+                }
+                (Disposition::DeadLetter | Disposition::Stop, _) => return Err(error.into()),
+            }
+        }
+        Ok((bad.len(), bad))
+    }
+
+    /// The work is durable: the offsets may follow.
+    fn committed(&mut self, items: &[Item], outcome: &BatchOutcome, took: Duration) {
+        self.up();
+        let positions: Vec<Position> = next_offsets(items)
+            .into_iter()
+            .map(|next| Position {
+                topic: next.topic.into(),
+                partition: next.partition,
+                next_offset: next.offset,
+            })
+            .collect();
+        let committed = self.consumer.store_offsets(&positions);
+        if let Err(error) = committed.and_then(|()| self.consumer.commit_async()) {
+            // The next batch commits more; until then the database's positions stand.
+            tracing::warn!(error.code = error.code(), "offsets were not committed: {error}");
+        }
+        let metrics = &self.shared.metrics;
+        outcome.count(metrics);
+        metrics.ingest_batch_events.observe(count(items.len()));
+        metrics.ingest_batch_duration.observe(took.as_secs_f64());
+        if let Some(sent) = items.last().and_then(|item| item.record.timestamp) {
+            let behind = self.shared.store.clock().now() - sent;
+            metrics.consumer_time_lag.set(behind.as_seconds_f64().max(0.0));
+        }
+        if outcome.has_awards() {
+            self.shared.awards.notify_one();
+        }
+    }
+
+    fn measure_lag(&mut self) {
+        if self.lag_at > Instant::now() {
+            return;
+        }
+        self.lag_at = Instant::now() + LAG;
+        let gauge = &self.shared.metrics.consumer_lag;
+        let lag = self.consumer.lag();
+        let labels = |lag: &kafka::PartitionLag| (lag.topic.clone(), lag.partition.to_string());
+        let lagging: Vec<(String, String)> = lag.iter().map(labels).collect();
+        for (topic, partition) in self.lagging.iter().filter(|gone| !lagging.contains(gone)) {
+            // Another consumer of this process may hold it, and says so within a second.
+            drop(gauge.remove_label_values(&[topic, partition]));
+        }
+        for (lag, (topic, partition)) in lag.iter().zip(&lagging) {
+            let records = i64::try_from(lag.records).unwrap_or(i64::MAX);
+            gauge.with_label_values(&[topic, partition]).set(records);
+        }
+        self.lagging = lagging;
+    }
+
+    fn close(self) {
+        if let Err(error) = self.consumer.commit_sync(COMMIT_TIMEOUT) {
+            tracing::warn!(
+                error.code = error.code(),
+                "the last offsets were not committed: {error}"
+            );
+        }
+        if let Err(error) = self.consumer.close(CLOSE_TIMEOUT) {
+            tracing::warn!(error.code = error.code(), "the group was not left: {error}");
+        }
+    }
+}
+
+fn count(records: usize) -> f64 {
+    u32::try_from(records).map_or(f64::MAX, f64::from)
+}

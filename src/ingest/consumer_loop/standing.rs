@@ -1,0 +1,169 @@
+//! While a consumer stands still: why, until when, and how it goes on.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{IngestError, Reading};
+use crate::{
+    ingest::Paused,
+    retry::Backoff,
+    store::{Disposition, StoreError, positions},
+    wire::record::Record,
+};
+
+/// How often a stopped consumer looks whether it may go on.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Whether a consumer reads, and if not, when it looks again.
+pub(super) enum Mode {
+    /// Not yet sure whether an earlier process stopped.
+    Starting {
+        look: Instant,
+    },
+    Running,
+    /// Waiting for the database.
+    Down {
+        look: Instant,
+    },
+    /// Stopped before a flood, until `resumed` is above this; `None` when the stop is not yet written down.
+    Stopped {
+        seen: Option<i64>,
+        look: Instant,
+    },
+}
+
+impl Reading<'_> {
+    pub(super) fn down(&mut self, error: &StoreError) {
+        if self.failures == 0 {
+            tracing::error!(error.code = error.code(), "reading waits for the database: {error}");
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.entry.set_paused(Some(Paused::Database));
+        let look = Instant::now() + Backoff::DEPENDENCY.delay(self.failures, rand::random());
+        match &mut self.mode {
+            Mode::Starting { look: next } | Mode::Stopped { look: next, .. } => *next = look,
+            Mode::Running | Mode::Down { .. } => self.mode = Mode::Down { look },
+        }
+    }
+
+    pub(super) fn up(&mut self) {
+        if std::mem::take(&mut self.failures) > 0 {
+            tracing::info!("the database answers again");
+            self.entry.set_paused(None);
+        }
+    }
+
+    pub(super) fn pause(&self) -> Result<(), IngestError> {
+        Ok(self.consumer.pause_all()?)
+    }
+
+    pub(super) fn stop_before_flood(&mut self, seen: Option<i64>) -> Result<(), IngestError> {
+        self.pause()?;
+        self.mode = Mode::Stopped {
+            seen,
+            look: Instant::now(),
+        };
+        self.entry.set_paused(Some(Paused::DeadLetters));
+        Ok(())
+    }
+
+    pub(super) fn leave_undone<'r>(&mut self, records: impl IntoIterator<Item = &'r Record>) {
+        for record in records {
+            let first = self
+                .undone
+                .entry((Arc::clone(&record.topic), record.partition))
+                .or_insert(record.offset);
+            *first = record.offset.min(*first);
+        }
+    }
+
+    /// Standing still: looks, now and then, whether it may go on.
+    pub(super) fn look(&mut self) -> Result<(), IngestError> {
+        let now = Instant::now();
+        let store = Arc::clone(&self.shared.store);
+        let due = |look: Instant| look <= now;
+        match self.mode {
+            Mode::Starting { look } if due(look) => match store.read("resume_state", positions::resume_state) {
+                Ok(state) if state.paused => {
+                    self.up();
+                    tracing::error!(
+                        "stopped, as before this start: too many records cannot be processed; \
+                         `accolade dead-letters resume` lets them pass"
+                    );
+                    self.stop_before_flood(Some(state.resumed))
+                }
+                Ok(_) => self.go_on(),
+                Err(error) => self.unreadable(error),
+            },
+            Mode::Down { look } if due(look) => match store.ping() {
+                Ok(()) => self.go_on(),
+                Err(error) => self.unreadable(error),
+            },
+            Mode::Stopped { seen: None, look } if due(look) => match store.transaction("stop", positions::pause) {
+                Ok(resumed) => self.stop_before_flood(Some(resumed)),
+                Err(error) => self.unreadable(error),
+            },
+            Mode::Stopped { seen: Some(seen), look } if due(look) => {
+                match store.read("resume_state", positions::resume_state) {
+                    Ok(state) if state.resumed > seen => {
+                        tracing::info!("an operator lets the records pass that cannot be processed");
+                        self.breaker.let_pass();
+                        self.go_on()
+                    }
+                    Ok(_) => {
+                        self.up();
+                        self.entry.set_paused(Some(Paused::DeadLetters));
+                        self.mode = Mode::Stopped {
+                            seen: Some(seen),
+                            look: now + LOOK,
+                        };
+                        Ok(())
+                    }
+                    Err(error) => self.unreadable(error),
+                }
+            }
+            Mode::Running | Mode::Starting { .. } | Mode::Down { .. } | Mode::Stopped { .. } => Ok(()),
+        }
+    }
+
+    fn unreadable(&mut self, error: StoreError) -> Result<(), IngestError> {
+        match error.disposition() {
+            // Tables that are not there yet are made by another process.
+            Disposition::Retry | Disposition::DeadLetter => {
+                self.down(&error);
+                Ok(())
+            }
+            Disposition::Stop => Err(error.into()),
+        }
+    }
+
+    /// Reads on, from the first record of each partition that is not done.
+    fn go_on(&mut self) -> Result<(), IngestError> {
+        let held = self.consumer.assignment();
+        let mut goes_back = false;
+        while let Some(((topic, partition), offset)) = self.undone.pop_first() {
+            if !held.contains(&(topic.to_string(), partition)) {
+                continue;
+            }
+            if let Err(error) = self.consumer.seek(&topic, partition, offset) {
+                // Read on without it, and what was not done would be passed over: the next look tries again.
+                tracing::warn!(error.code = error.code(), "cannot go back to what is not done: {error}");
+                self.undone.insert((topic, partition), offset);
+                return Ok(());
+            }
+            goes_back = true;
+        }
+        self.consumer.resume_all()?;
+        if !goes_back {
+            // No batch is to be tried again whose success would say so.
+            self.up();
+        }
+        self.mode = Mode::Running;
+        if self.failures == 0 {
+            self.entry.set_paused(None);
+        }
+        Ok(())
+    }
+}

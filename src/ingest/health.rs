@@ -1,0 +1,183 @@
+//! How the consumers are doing, for the probes.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{kafka::ConsumerStatus, telemetry::Metrics};
+
+/// librdkafka says again what still holds, about once a minute.
+const ERROR_STANDS: Duration = Duration::from_secs(90);
+
+/// Why a consumer stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paused {
+    /// The database does not take its batch.
+    Database,
+    /// It stopped before a flood of records that cannot be processed.
+    DeadLetters,
+}
+
+impl Paused {
+    const ALL: [Self; 2] = [Self::Database, Self::DeadLetters];
+
+    /// The reason's name in metrics and on `/readyz`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::DeadLetters => "dead_letters",
+        }
+    }
+}
+
+/// What keeps this process from being ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// A stable name: `kafka`, `database`, `dead_letters`.
+    pub reason: &'static str,
+    /// What a person needs to know.
+    pub detail: String,
+}
+
+/// The consumers of one process, to be looked at from anywhere.
+#[derive(Debug)]
+pub struct Health {
+    expected: usize,
+    metrics: Arc<Metrics>,
+    consumers: Mutex<Vec<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    status: ConsumerStatus,
+    paused: Option<Paused>,
+    error: Option<(String, Instant)>,
+    alive_at: Instant,
+}
+
+/// One consumer's own entry.
+#[derive(Debug)]
+pub(super) struct Entry {
+    health: Arc<Health>,
+    number: usize,
+}
+
+impl Health {
+    /// For so many consumers, none of which has begun.
+    pub fn new(expected: usize, metrics: Arc<Metrics>) -> Self {
+        Self {
+            expected,
+            metrics,
+            consumers: Mutex::default(),
+        }
+    }
+
+    /// What keeps this process from being ready; empty when nothing does. A member of the group without a partition is
+    /// ready: there may be more members than partitions.
+    pub fn problems(&self) -> Vec<Problem> {
+        let consumers = self.consumers();
+        let mut problems: Vec<Problem> = consumers.iter().flat_map(State::problems).collect();
+        if consumers.len() < self.expected {
+            problems.push(Problem {
+                reason: "kafka",
+                detail: "the consumers are starting".to_owned(),
+            });
+        }
+        problems.dedup();
+        problems
+    }
+
+    /// Why consumers stand still, if some do.
+    pub fn paused(&self) -> Vec<Paused> {
+        let consumers = self.consumers();
+        let some = |reason: &Paused| consumers.iter().any(|consumer| consumer.paused == Some(*reason));
+        Paused::ALL.into_iter().filter(some).collect()
+    }
+
+    /// How long ago the consumer that was silent longest did a round; zero while none has begun.
+    pub fn silent_for(&self) -> Duration {
+        let consumers = self.consumers();
+        let silent = consumers.iter().map(|consumer| consumer.alive_at.elapsed());
+        silent.max().unwrap_or_default()
+    }
+
+    pub(super) fn enter(self: &Arc<Self>, status: ConsumerStatus) -> Entry {
+        let mut consumers = self.consumers();
+        consumers.push(State {
+            status,
+            paused: None,
+            error: None,
+            alive_at: Instant::now(),
+        });
+        Entry {
+            health: Arc::clone(self),
+            number: consumers.len() - 1,
+        }
+    }
+
+    fn consumers(&self) -> MutexGuard<'_, Vec<State>> {
+        self.consumers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn problems(&self) -> Vec<Problem> {
+        let problem = |reason, detail: String| Problem { reason, detail };
+        let mut problems = Vec::new();
+        if self.status.is_down() {
+            let why = self.status.last_failure().unwrap_or_default();
+            problems.push(problem("kafka", format!("no broker can be reached: {why}")));
+        } else if let Some((error, _)) = self.error.as_ref().filter(|(_, at)| at.elapsed() < ERROR_STANDS) {
+            problems.push(problem("kafka", error.clone()));
+        } else if !self.status.has_joined() {
+            problems.push(problem("kafka", "not yet a member of the group".to_owned()));
+        }
+        match self.paused {
+            None => {}
+            Some(Paused::Database) => problems.push(problem(
+                "database",
+                "reading waits until the database takes writes again".to_owned(),
+            )),
+            Some(Paused::DeadLetters) => problems.push(problem(
+                "dead_letters",
+                "reading stopped before a flood of records that cannot be processed; \
+                 `accolade dead-letters resume` lets it go on"
+                    .to_owned(),
+            )),
+        }
+        problems
+    }
+}
+
+impl Entry {
+    pub(super) fn alive(&self) {
+        self.change(|state| state.alive_at = Instant::now());
+    }
+
+    /// Keeps the last error; says whether it is another than before.
+    pub(super) fn set_error(&self, error: Option<String>) -> bool {
+        self.change(|state| {
+            let other = state.error.as_ref().map(|(error, _)| error) != error.as_ref();
+            state.error = error.map(|error| (error, Instant::now()));
+            other
+        })
+    }
+
+    pub(super) fn set_paused(&self, paused: Option<Paused>) {
+        self.change(|state| state.paused = paused);
+        let now = self.health.paused();
+        for reason in Paused::ALL {
+            let gauge = self
+                .health
+                .metrics
+                .consumer_paused
+                .with_label_values(&[reason.as_str()]);
+            gauge.set(i64::from(now.contains(&reason)));
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.health.consumers()[self.number])
+    }
+}

@@ -1,0 +1,237 @@
+//! The whole loop, on the embedded broker.
+
+use std::{
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use diesel::{QueryDsl, RunQueryDsl, connection::SimpleConnection};
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::support::{activate, slugs};
+use crate::{
+    clock::SystemClock,
+    ingest::{Health, IngestError, Paused, Settings, Shared, Topics, run},
+    kafka::{self, EmbeddedBroker, Producer, ProducerOptions},
+    store::{
+        self, Store, positions,
+        schema::{course, dead_letter, learner},
+        testing,
+    },
+    telemetry::Metrics,
+    wire::{decode::TopicTypes, record::OutgoingRecord},
+};
+
+const TOPIC: &str = "enrollment.created";
+const DEADLINE: Duration = Duration::from_secs(30);
+
+struct Running {
+    shared: Shared,
+    thread: Option<JoinHandle<Result<(), IngestError>>>,
+}
+
+impl Running {
+    fn start(broker: &EmbeddedBroker, store: Arc<Store>) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let shared = Shared {
+            store,
+            rules: Arc::default(),
+            health: Arc::new(Health::new(1, Arc::clone(&metrics))),
+            metrics,
+            awards: Arc::new(Notify::new()),
+            stop: CancellationToken::new(),
+        };
+        let mut kafka = kafka::Settings::new(broker.bootstrap_servers());
+        kafka.extra = EmbeddedBroker::consumer_properties();
+        let topics = Topics {
+            names: vec![TOPIC.to_owned()],
+            types: TopicTypes::new([TOPIC], []),
+        };
+        let settings = Settings {
+            award: true,
+            ..Settings::default()
+        };
+        let own = shared.clone();
+        let thread = std::thread::spawn(move || run(&kafka, &topics, &settings, &own));
+        Self {
+            shared,
+            thread: Some(thread),
+        }
+    }
+
+    fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "never: {what}");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    fn is_paused(&self, reason: Paused) -> bool {
+        let gauge = self
+            .shared
+            .metrics
+            .consumer_paused
+            .with_label_values(&[reason.as_str()]);
+        self.shared.health.paused() == [reason] && gauge.get() == 1
+    }
+
+    fn stop(mut self) {
+        self.shared.stop.cancel();
+        let thread = self.thread.take().expect("stopped once");
+        thread.join().expect("no panic").expect("ended as told");
+    }
+}
+
+fn broker() -> (EmbeddedBroker, Producer) {
+    let broker = EmbeddedBroker::start(&[(TOPIC.to_owned(), 1)]).expect("the broker starts");
+    let settings = kafka::Settings::new(broker.bootstrap_servers());
+    let producer = Producer::new(&settings, ProducerOptions::default()).expect("valid settings");
+    (broker, producer)
+}
+
+async fn send(producer: &Producer, value: impl Into<Vec<u8>>) {
+    let record = OutgoingRecord {
+        topic: TOPIC.to_owned(),
+        key: None,
+        value: Some(value.into()),
+        headers: Vec::new(),
+    };
+    producer.send(record).await.expect("written");
+}
+
+fn enrolled(learner: i64, username: &str) -> String {
+    json!({"user": {"id": learner, "username": username}, "course": {"id": "course-v1:a+b+c"}}).to_string()
+}
+
+fn letters(store: &Store) -> i64 {
+    let read = |tx: &mut store::Tx<'_>| Ok(dead_letter::table.count().get_result(tx.conn)?);
+    store.read("letters", read).expect("read")
+}
+
+fn learners(store: &Store) -> i64 {
+    let read = |tx: &mut store::Tx<'_>| Ok(learner::table.count().get_result(tx.conn)?);
+    store.read("learners", read).unwrap_or(-1)
+}
+
+fn position(store: &Store) -> Option<i64> {
+    let known = store.read("position", positions::all).expect("read");
+    known.get(&(TOPIC.to_owned(), 0)).copied()
+}
+
+#[tokio::test]
+async fn an_event_becomes_an_award_and_is_not_read_again() {
+    for database in testing::databases() {
+        activate(&database, "1,one", "", "");
+        let (broker, producer) = broker();
+        send(&producer, enrolled(7, "ada")).await;
+        let running = Running::start(&broker, database.store());
+        running.wait("an award", |_| slugs(&database, 7) == ["one"]);
+        running.wait("ready", |running| running.shared.health.problems().is_empty());
+        tokio::time::timeout(DEADLINE, running.shared.awards.notified())
+            .await
+            .expect("the issue loop is told");
+        running.stop();
+        let again = Running::start(&broker, database.store());
+        send(&producer, enrolled(8, "bob")).await;
+        again.wait("the next", |_| position(&database.store()) == Some(2));
+        let counted = again.shared.metrics.events.with_label_values(&[TOPIC, "applied"]).get();
+        assert_eq!(counted, 1);
+        again.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_flood_stops_it_until_an_operator_resumes() {
+    for database in testing::databases() {
+        let store = database.store();
+        let (broker, producer) = broker();
+        send(&producer, enrolled(1, "ada")).await;
+        for _ in 0..450 {
+            send(&producer, "{").await;
+        }
+        send(&producer, enrolled(2, "bob")).await;
+        let running = Running::start(&broker, database.store());
+        running.wait("stopped", |running| running.is_paused(Paused::DeadLetters));
+        running.wait("written down", |_| {
+            store.read("state", positions::resume_state).expect("read").paused
+        });
+        let kept = letters(&store);
+        assert!(kept < 200, "{kept} records passed");
+        assert_eq!(position(&store), Some(1 + kept));
+        running.stop();
+
+        let again = Running::start(&broker, database.store());
+        again.wait("stopped again", |again| again.is_paused(Paused::DeadLetters));
+        assert_eq!(letters(&store), kept, "a restart alone lets nothing pass");
+        store.transaction("resume", positions::resume).expect("resumed");
+        again.wait("all passed", |_| learners(&store) == 2);
+        assert_eq!((letters(&store), position(&store)), (450, Some(452)));
+        again.wait("goes on", |again| again.shared.health.paused().is_empty());
+        again.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_the_database_refuses_is_isolated() {
+    let database = testing::sqlite();
+    let store = database.store();
+    let refuse = |tx: &mut store::Tx<'_>| {
+        Ok(tx.conn.batch_execute(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON learner WHEN new.username = 'refused' \
+             BEGIN SELECT raise(ABORT, 'refused'); END",
+        )?)
+    };
+    store.transaction("refuse", refuse).expect("a trigger");
+    let (broker, producer) = broker();
+    for learner in 0..20 {
+        send(
+            &producer,
+            enrolled(learner, if learner == 13 { "refused" } else { "fine" }),
+        )
+        .await;
+    }
+    let running = Running::start(&broker, database.store());
+    running.wait("all done", |_| position(&store) == Some(20));
+    assert_eq!((letters(&store), learners(&store)), (1, 19));
+    let reason: String = store
+        .read("reason", |tx| {
+            Ok(dead_letter::table.select(dead_letter::reason).first(tx.conn)?)
+        })
+        .expect("read");
+    assert_eq!(reason, "database_data");
+    let courses: i64 = store
+        .read("courses", |tx| Ok(course::table.count().get_result(tx.conn)?))
+        .expect("read");
+    assert_eq!(courses, 1);
+    running.stop();
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_waited_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let away = directory.path().join("away");
+    let here = directory.path().join("here");
+    std::fs::create_dir(&here).expect("made");
+    let open = |path: &std::path::Path| {
+        let settings = store::Settings {
+            url: format!("sqlite://{}", path.join("db").display())
+                .parse()
+                .expect("a URL"),
+            pool_size: 2,
+        };
+        Arc::new(Store::open(&settings, Arc::new(SystemClock), Arc::new(Metrics::new())))
+    };
+    open(&here).migrate().expect("migrated");
+    let (broker, producer) = broker();
+    send(&producer, enrolled(1, "ada")).await;
+    let running = Running::start(&broker, open(&away));
+    running.wait("paused", |running| running.is_paused(Paused::Database));
+    std::fs::rename(&here, &away).expect("moved");
+    running.wait("done", |running| learners(&running.shared.store) == 1);
+    running.wait("goes on", |running| running.shared.health.paused().is_empty());
+    running.stop();
+}

@@ -1,0 +1,131 @@
+//! The rows of these reads, and the columns that they are made of.
+
+use chrono::NaiveDateTime;
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
+};
+
+use super::PublicAssertion;
+use crate::domain::badge_class::{BadgeClass, BadgeClassId, BadgeClassKey};
+
+/// The columns of [`BadgeClassRow`], from `badge_class b`.
+macro_rules! badge_class_columns {
+    () => {
+        "b.id AS badge_class_id, b.slug, b.issuing_component, b.course_id, b.mode, b.display_name, b.description, \
+         b.criteria, b.backend_id, b.backend_image_url, b.public_id"
+    };
+}
+pub(super) use badge_class_columns;
+
+/// The further columns of [`AssertionRow`], and the tables that it is read from.
+macro_rules! assertion_columns {
+    () => {
+        "a.id AS assertion_id, a.backend, a.assertion_url, a.image_url, a.evidence_url, a.recipient_salt, \
+         a.recipient_hash, a.created_at, a.revoked_at, a.revocation_reason, l.username, c.display_name AS course_name \
+         FROM assertion a JOIN badge_class b ON b.id = a.badge_class_id \
+         LEFT JOIN learner l ON l.learner_id = a.learner_id LEFT JOIN course c ON c.course_key = b.course_id"
+    };
+}
+pub(super) use assertion_columns;
+
+#[derive(QueryableByName)]
+pub(super) struct Count {
+    #[diesel(sql_type = BigInt)]
+    pub(super) count: i64,
+}
+
+#[derive(QueryableByName)]
+pub(super) struct BadgeClassRow {
+    #[diesel(sql_type = Integer)]
+    pub(super) badge_class_id: i32,
+    #[diesel(sql_type = Text)]
+    pub(super) slug: String,
+    #[diesel(sql_type = Text)]
+    pub(super) issuing_component: String,
+    #[diesel(sql_type = Text)]
+    pub(super) course_id: String,
+    #[diesel(sql_type = Text)]
+    pub(super) mode: String,
+    #[diesel(sql_type = Text)]
+    pub(super) display_name: String,
+    #[diesel(sql_type = Text)]
+    pub(super) description: String,
+    #[diesel(sql_type = Text)]
+    pub(super) criteria: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) backend_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) backend_image_url: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub(super) public_id: String,
+}
+
+impl From<BadgeClassRow> for BadgeClass {
+    fn from(row: BadgeClassRow) -> Self {
+        Self {
+            id: BadgeClassId(row.badge_class_id),
+            key: BadgeClassKey {
+                slug: row.slug,
+                issuing_component: row.issuing_component,
+                course_id: row.course_id,
+            },
+            mode: row.mode,
+            display_name: row.display_name,
+            description: row.description,
+            criteria: row.criteria,
+            backend_id: row.backend_id,
+            backend_image_url: row.backend_image_url,
+            public_id: row.public_id,
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+pub(super) struct AssertionRow {
+    #[diesel(embed)]
+    pub(super) badge_class: BadgeClassRow,
+    #[diesel(sql_type = Text)]
+    pub(super) assertion_id: String,
+    #[diesel(sql_type = Text)]
+    pub(super) backend: String,
+    #[diesel(sql_type = Text)]
+    pub(super) assertion_url: String,
+    #[diesel(sql_type = Text)]
+    pub(super) image_url: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) evidence_url: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) recipient_salt: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) recipient_hash: Option<String>,
+    #[diesel(sql_type = Timestamp)]
+    pub(super) created_at: NaiveDateTime,
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    pub(super) revoked_at: Option<NaiveDateTime>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) revocation_reason: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) username: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) course_name: Option<String>,
+}
+
+impl From<AssertionRow> for PublicAssertion {
+    fn from(row: AssertionRow) -> Self {
+        let reason = row.revocation_reason.unwrap_or_default();
+        Self {
+            id: row.assertion_id,
+            backend: row.backend,
+            assertion_url: row.assertion_url,
+            image_url: row.image_url,
+            evidence_url: row.evidence_url,
+            recipient: row.recipient_salt.zip(row.recipient_hash),
+            created: row.created_at.and_utc(),
+            revoked: row.revoked_at.map(|at| (at.and_utc(), reason)),
+            username: row.username.unwrap_or_default(),
+            badge_class: row.badge_class.into(),
+            course_name: row.course_name.filter(|name| !name.is_empty()),
+        }
+    }
+}

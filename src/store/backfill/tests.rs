@@ -1,0 +1,171 @@
+use super::*;
+use crate::{
+    domain::{
+        badge_class::{BadgeClassKey, COURSE_EVENTS_COMPONENT, NewBadgeClass},
+        event_badges::ConfigurationTexts,
+    },
+    store::{
+        badge_classes, courses,
+        event_badges::NewConfiguration,
+        preview,
+        schema::{learner::dsl, learner_course},
+        testing,
+    },
+};
+
+const LEASE: TimeDelta = TimeDelta::minutes(2);
+
+/// Activates one rule of each kind.
+fn configure(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    for slug in ["two", "done", "both"] {
+        let new = NewBadgeClass {
+            key: BadgeClassKey {
+                slug: slug.to_owned(),
+                issuing_component: COURSE_EVENTS_COMPONENT.to_owned(),
+                course_id: String::new(),
+            },
+            mode: String::new(),
+            display_name: slug.to_owned(),
+            description: String::new(),
+            criteria: String::new(),
+            image: vec![1],
+        };
+        badge_classes::get_or_create(tx, &new)?;
+    }
+    let new = NewConfiguration {
+        texts: ConfigurationTexts {
+            courses_enrolled: "2,two".to_owned(),
+            courses_completed: "1,done".to_owned(),
+            course_groups: "both,edX/A/1,edX/B/1".to_owned(),
+        },
+        enabled: true,
+        changed_by: String::new(),
+    };
+    event_badges::insert(tx, &new).map(drop)
+}
+
+/// A learner with this many enrolments who passed these courses.
+fn learner(tx: &mut Tx<'_>, id: i64, enrolled: i32, passed: &[&str]) -> Result<(), StoreError> {
+    let completed = i32::try_from(passed.len()).expect("a few");
+    diesel::insert_into(dsl::learner)
+        .values((
+            dsl::learner_id.eq(id),
+            dsl::enrolled.eq(enrolled),
+            dsl::completed.eq(completed),
+        ))
+        .execute(tx.conn)?;
+    let keys: Vec<CourseKey> = passed.iter().map(|key| key.parse().expect("a key")).collect();
+    for course in courses::intern(tx, &keys.iter().collect::<Vec<_>>())? {
+        diesel::insert_into(learner_course::table)
+            .values((
+                learner_course::learner_id.eq(id),
+                learner_course::course_id.eq(course.id.0),
+                learner_course::passed.eq(true),
+            ))
+            .execute(tx.conn)?;
+    }
+    Ok(())
+}
+
+fn slugs(decisions: &[Decision]) -> Vec<(i64, String)> {
+    let mut slugs: Vec<(i64, String)> = decisions
+        .iter()
+        .map(|decision| (decision.learner.0, decision.badge_class_key.slug.clone()))
+        .collect();
+    slugs.sort();
+    slugs
+}
+
+#[test]
+fn a_backfill_reaches_everybody_once_in_chunks() {
+    for database in testing::databases() {
+        let cache = RulesCache::default();
+        let run = |tx: &mut Tx<'_>| {
+            assert_eq!(due(tx)?, Due::Nothing);
+            configure(tx)?;
+            learner(tx, -5, 1, &[])?;
+            learner(tx, 3, 7, &["edX/A/1", "edX/C/1"])?;
+            learner(tx, 4, 1, &["edX/A/1", "edX/B/1"])?;
+            learner(tx, 9, 3, &["edX/A/1"])?;
+            diesel::update(dsl::learner.find(9))
+                .set(dsl::retired_at.eq(tx.now()?))
+                .execute(tx.conn)?;
+            let rules = event_badges::active_rules(tx, &cache)?.expect("one is active");
+            let reach = |tx: &mut Tx<'_>| -> Result<Vec<(i64, i64)>, StoreError> {
+                let reach = preview::reach(tx, &rules)?;
+                Ok(reach.iter().map(|rule| (rule.learners, rule.awarded)).collect())
+            };
+            assert_eq!(reach(tx)?, [(1, 0), (2, 0), (1, 0)]);
+            assert_eq!(due(tx)?, Due::Backfill);
+            let claim = claim_backfill(tx, LEASE)?.expect("it is open");
+            assert_eq!((due(tx)?, claim_backfill(tx, LEASE)?), (Due::Nothing, None));
+            let Chunk::More(first) = evaluate_chunk(tx, &claim, &cache, 2, LEASE)? else {
+                panic!("there are more");
+            };
+            assert_eq!(first.learners, 2);
+            assert_eq!(slugs(&first.new), [(3, "done".to_owned()), (3, "two".to_owned())]);
+            assert!(first.new.iter().all(|decision| decision.reason.by_backfill));
+            let halfway = progress(tx)?.expect("one is active");
+            assert_eq!((halfway.evaluated, halfway.learners, halfway.done), (2, 4, false));
+
+            // Another process goes on with it, and the first has lost it.
+            release(tx, &claim)?;
+            let other = claim_backfill(tx, LEASE)?.expect("it is open");
+            assert_eq!(evaluate_chunk(tx, &claim, &cache, 2, LEASE)?, Chunk::Lost);
+            let Chunk::More(second) = evaluate_chunk(tx, &other, &cache, 2, LEASE)? else {
+                panic!("a full chunk may have more behind it");
+            };
+            assert_eq!(slugs(&second.new), [(4, "both".to_owned()), (4, "done".to_owned())]);
+            assert_eq!(
+                evaluate_chunk(tx, &other, &cache, 2, LEASE)?,
+                Chunk::Last(Evaluated::default())
+            );
+            assert_eq!((due(tx)?, claim_backfill(tx, LEASE)?), (Due::Nothing, None));
+
+            // Once more, everybody has everything.
+            assert_eq!(reach(tx)?, [(1, 1), (2, 2), (1, 1)]);
+            assert_eq!(reopen(tx)?, Some(other.configuration_id));
+            let again = claim_backfill(tx, LEASE)?.expect("it is open");
+            let Chunk::Last(nothing) = evaluate_chunk(tx, &again, &cache, CHUNK, LEASE)? else {
+                panic!("one chunk holds all");
+            };
+            assert_eq!((nothing.learners, nothing.new.len()), (4, 0));
+            Ok(())
+        };
+        database.store().transaction("test", run).expect("committed");
+    }
+}
+
+#[test]
+fn an_activation_ends_the_backfill_before_it() {
+    for database in testing::databases() {
+        let cache = RulesCache::default();
+        let run = |tx: &mut Tx<'_>| {
+            configure(tx)?;
+            learner(tx, 1, 2, &[])?;
+            let claim = claim_backfill(tx, LEASE)?.expect("it is open");
+            configure(tx)?;
+            assert_eq!(evaluate_chunk(tx, &claim, &cache, CHUNK, LEASE)?, Chunk::Lost);
+            let newer = claim_backfill(tx, LEASE)?.expect("it is open");
+            assert_ne!(newer.configuration_id, claim.configuration_id);
+            Ok(())
+        };
+        database.store().transaction("test", run).expect("committed");
+    }
+}
+
+#[test]
+fn a_lease_that_ran_out_is_free() {
+    let database = testing::sqlite();
+    let store = database.store();
+    let claim = || {
+        store
+            .transaction("claim", |tx| claim_backfill(tx, LEASE))
+            .expect("committed")
+    };
+    store.transaction("configure", configure).expect("committed");
+    assert!(claim().is_some());
+    assert!(claim().is_none());
+    database.clock.advance(LEASE);
+    assert!(claim().is_some());
+}

@@ -1,0 +1,279 @@
+//! How much the service bears: real Kafka and PostgreSQL, the program as its own process (`ACCOLADE_BIN` names it).
+//!
+//! `ACCOLADE_KAFKA_LIBS=… ACCOLADE_BIN=target/release/accolade cargo bench --profile dev --bench load`
+//!
+//! Everything shares the machine: compare with other numbers of the same run only. Data: events of about 320 bytes,
+//! 8 partitions, 2,000 courses, 500,000 learners, 2 % twice, 2 % inactive, out of order within 5 s, about 5 % awards.
+
+#[path = "../it/harness/mod.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
+mod harness;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::json;
+
+use harness::binary::BinaryApp;
+use harness::database::Database;
+use harness::events::Encoded;
+use harness::kafka::RealKafka;
+use harness::topics::Outgoing;
+use harness::world::{Plan, World};
+
+const TOPIC: &str = "enrollment.created";
+const PARTITIONS: i32 = 8;
+const LONG: Duration = Duration::from_secs(900);
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+/// SplitMix64, so that each run has the same data.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+fn event(id: u64, learner: u64, course: u64, is_active: bool, late_ms: u64) -> Vec<u8> {
+    let start = DateTime::from_timestamp(1_793_534_400, 0).expect("a time");
+    let ms = i64::try_from(id * 2).expect("small") - i64::try_from(late_ms).expect("small");
+    let time = (start + TimeDelta::milliseconds(ms)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let event = json!({
+        "specversion": "1.0", "id": format!("{id:032x}"), "source": "/openedx/lms", "type": TOPIC, "time": time,
+        "data": {"user": {"id": learner, "username": format!("user{learner}"), "email": format!("user{learner}@example.com")},
+                 "course": {"id": format!("course-v1:edX+C{course}+2026")}, "mode": "verified", "is_active": is_active},
+    });
+    event.to_string().into_bytes()
+}
+
+fn plan_on(kafka: &RealKafka) -> Plan {
+    let mut plan = Plan::new();
+    plan.database(Database::postgres());
+    plan.kafka(kafka);
+    plan.set("TOPIC_PARTITIONS", &PARTITIONS.to_string());
+    plan.set("RUST_LOG", "warn");
+    plan
+}
+
+fn configuration(bootstrap: &str) -> ClientConfig {
+    let mut configuration = ClientConfig::new();
+    configuration.set("bootstrap.servers", bootstrap);
+    configuration
+}
+
+fn make_topic(bootstrap: &str, name: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let admin: AdminClient<DefaultClientContext> = configuration(bootstrap).create().expect("a client");
+    let new = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
+    let made = runtime
+        .block_on(admin.create_topics([&new], &AdminOptions::new()))
+        .expect("the broker answers");
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+/// Asks the database until a count is reached; how fast it grew from the first sight of it to the end.
+fn rate(world: &World, what: &str, sql: &str, target: u64) -> f64 {
+    let begun = Instant::now();
+    let mut first = None;
+    loop {
+        let count: u64 = world.database.lines(sql)[0].parse().expect("a number");
+        let now = Instant::now();
+        if count > 0 && first.is_none() {
+            first = Some((now, count));
+        }
+        if let Some((start, before)) = first
+            && count >= target
+        {
+            assert!(count > before, "{what}: it was over at once; more data is needed");
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            return (count - before) as f64 / now.duration_since(start).as_secs_f64();
+        }
+        assert!(begun.elapsed() < LONG, "{what}: {count} of {target} after {LONG:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn drain(kafka: &RealKafka) {
+    let events = number("ACCOLADE_BENCH_EVENTS", 300_000);
+    let plan = plan_on(kafka);
+    let prefix = plan.settings["TOPIC_PREFIX"].clone();
+    make_topic(&kafka.bootstrap(), &format!("{prefix}-{TOPIC}"));
+    let mut app = BinaryApp::with_roles(plan, "http");
+    app.activate("3,three", "", "");
+    assert_eq!(app.terminate(), Some(0));
+
+    let mut random = Random(7);
+    let (mut bytes, mut last) = (0, None);
+    for id in 0..events {
+        let twice = last.take().filter(|_| random.below(50) == 0);
+        let body = twice.unwrap_or_else(|| {
+            let (learner, course) = (random.below(500_000) + 1, random.below(2_000) + 1);
+            event(id, learner, course, random.below(50) != 0, random.below(5_000))
+        });
+        bytes += body.len();
+        last = Some(body.clone());
+        let value = Encoded {
+            headers: Vec::new(),
+            body,
+        };
+        app.topics.queue(&Outgoing {
+            topic: TOPIC.to_owned(),
+            key: Some(id.to_string()),
+            value,
+        });
+    }
+    app.topics.flush();
+    let size = u64::try_from(bytes).expect("small") / events;
+
+    app.start_again_as("ingest,http");
+    let position = "SELECT CAST(coalesce(sum(next_offset), 0) AS text) AS line FROM consumer_position";
+    let speed = rate(&app, "ingest", position, events);
+    let memory = app.peak_memory_kib() / 1024;
+    assert_eq!(app.terminate(), Some(0));
+    println!("ingest, {events} events of {size} bytes:      {speed:>10.0} events/s   peak {memory} MiB");
+
+    let decided = u64::try_from(app.database.count("award", "1 = 1")).expect("small");
+    app.start_again_as("award,publish,http");
+    let published = "SELECT CAST(count(*) AS text) AS line FROM award WHERE state = 'published'";
+    let speed = rate(&app, "awards", published, decided);
+    let memory = app.peak_memory_kib() / 1024;
+    assert_eq!(app.terminate(), Some(0));
+    println!("decided to published, {decided} awards:          {speed:>10.0} awards/s   peak {memory} MiB");
+}
+
+fn latency(kafka: &RealKafka) {
+    let per_second = number("ACCOLADE_BENCH_RATE", 1_000);
+    let seconds = number("ACCOLADE_BENCH_SECONDS", 20);
+    let plan = plan_on(kafka);
+    let prefix = plan.settings["TOPIC_PREFIX"].clone();
+    let app = BinaryApp::start(plan);
+    app.activate("2,two", "", "");
+
+    let sent: Arc<Mutex<HashMap<u64, Instant>>> = Arc::default();
+    let over = Arc::new(AtomicBool::new(false));
+    let reader = reader(&kafka.bootstrap(), &format!("{prefix}-badge.awarded"), &sent, &over);
+
+    let producer: ThreadedProducer<DefaultProducerContext> = configuration(&kafka.bootstrap())
+        .set("linger.ms", "0")
+        .create()
+        .expect("a producer");
+    let topic = format!("{prefix}-{TOPIC}");
+    let mut random = Random(11);
+    let start = Instant::now();
+    let total = per_second * seconds;
+    for id in 0..total {
+        let due = start
+            + Duration::from_secs_f64(
+                f64::from(u32::try_from(id).expect("small")) / f64::from(u32::try_from(per_second).expect("small")),
+            );
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        // Every twentieth is the second course of somebody who came a second ago.
+        let second = id % 20 == 19 && id > per_second;
+        let learner = if second { id - per_second + 1 } else { id + 1 };
+        let course = if second { 2_001 } else { random.below(2_000) + 1 };
+        let body = event(id, learner, course, true, 0);
+        if second {
+            sent.lock().expect("no one panics").insert(learner, Instant::now());
+        }
+        let key = id.to_string();
+        producer
+            .send(BaseRecord::to(&topic).key(&key).payload(&body))
+            .map_err(|(error, _)| error)
+            .expect("queued");
+    }
+    producer.flush(Duration::from_secs(30)).expect("acknowledged");
+    let expected = sent.lock().expect("no one panics").len();
+    // What is late is waited for; what never comes fails the run.
+    let sql = "SELECT CAST(count(*) AS text) AS line FROM award WHERE state = 'published'";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while app.database.lines(sql)[0] != expected.to_string() {
+        assert!(
+            Instant::now() < deadline,
+            "{} of {expected} were published",
+            app.database.lines(sql)[0]
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    over.store(true, Ordering::SeqCst);
+    let mut found = reader.join().expect("the reader does not panic");
+    assert_eq!(found.len(), expected, "announced");
+    found.sort();
+    let at = |share: usize| found[(found.len() * share / 100).min(found.len() - 1)].as_secs_f64() * 1_000.0;
+    let memory = app.peak_memory_kib() / 1024;
+    println!(
+        "event to badge.awarded, {per_second}/s for {seconds} s:  p50 {:.1} ms   p90 {:.1} ms   p99 {:.1} ms   max {:.1} ms   peak {memory} MiB",
+        at(50),
+        at(90),
+        at(99),
+        at(100)
+    );
+    assert_eq!(app.terminate(), Some(0));
+}
+
+/// Reads what is announced from now on; how long after the event each came.
+fn reader(
+    bootstrap: &str,
+    topic: &str,
+    sent: &Arc<Mutex<HashMap<u64, Instant>>>,
+    over: &Arc<AtomicBool>,
+) -> std::thread::JoinHandle<Vec<Duration>> {
+    let consumer: BaseConsumer = configuration(bootstrap)
+        .set("group.id", "accolade-bench")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        assignment
+            .add_partition_offset(topic, partition, Offset::Beginning)
+            .expect("a partition");
+    }
+    consumer.assign(&assignment).expect("assigned");
+    let (sent, over) = (Arc::clone(sent), Arc::clone(over));
+    std::thread::spawn(move || {
+        let mut found = HashMap::new();
+        loop {
+            match consumer.poll(Duration::from_millis(500)) {
+                Some(message) => {
+                    let seen = Instant::now();
+                    let message = message.expect("the topic can be read");
+                    let key = std::str::from_utf8(message.key().unwrap_or_default()).unwrap_or_default();
+                    let learner: u64 = key.parse().expect("the key is the user id");
+                    let start = sent.lock().expect("no one panics")[&learner];
+                    found.entry(learner).or_insert(seen - start);
+                }
+                None if over.load(Ordering::SeqCst) => return found.into_values().collect(),
+                None => {}
+            }
+        }
+    })
+}
+
+fn main() {
+    let kafka = RealKafka::start();
+    println!("program: {}", harness::binary::program());
+    drain(&kafka);
+    latency(&kafka);
+}

@@ -1,0 +1,143 @@
+//! Whatever a Badgr server does: one live assertion, announced under one id.
+
+use std::collections::BTreeSet;
+
+use accolade::domain::award::AwardId;
+use accolade::store::awards;
+
+use crate::harness::app::TestApp;
+use crate::harness::events::{Event, Learner, course};
+use crate::harness::fake_badgr::{FakeBadgr, Fault, Operation};
+use crate::harness::world::{PATIENCE, eventually, once_each};
+
+async fn started(badgr: &FakeBadgr) -> TestApp {
+    TestApp::builder().badgr(badgr).setting("BADGR_TIMEOUT", "1").start()
+}
+
+/// Waits until this learner has so many published awards. Whatever waits for its time meanwhile gets it, and what is
+/// blocked is tried again, as a person would.
+async fn published(app: &TestApp, learner: &Learner, number: usize, what: &str) {
+    let of = format!("learner_id = {}", learner.id);
+    eventually(what, PATIENCE, async || {
+        if app.database.count("award", &format!("{of} AND state = 'published'")) == number {
+            return true;
+        }
+        let blocked = format!("SELECT id AS line FROM award WHERE {of} AND state IN ('blocked', 'failed')");
+        for id in app.database.lines(&blocked) {
+            let id = AwardId(id.parse().expect("a UUID"));
+            let retried = app.store.transaction("retry", |tx| awards::retry(tx, id));
+            assert!(retried.expect("the database answers").is_some());
+        }
+        // No time passes while a request is under way.
+        if app
+            .database
+            .count("award", &format!("{of} AND state IN ('pending', 'uncertain')"))
+            > 0
+        {
+            app.clock.advance(chrono::TimeDelta::seconds(2));
+        }
+        false
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_fault_of_an_award_leaves_one_live_assertion_and_one_announcement() {
+    let badgr = FakeBadgr::start().await;
+    let app = started(&badgr).await;
+    app.activate("1,one", "", "");
+    let faults = [
+        Fault::ErrorBefore,
+        Fault::ErrorAfter,
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::Truncated,
+        Fault::Unauthorized,
+        Fault::RetryAfter(1),
+        Fault::Throttled(1),
+        Fault::NotFound,
+        Fault::HangBefore,
+        Fault::HangAfter,
+        Fault::Status(502, "<html>bad gateway</html>".to_owned()),
+    ];
+    for (id, fault) in (1..).zip(&faults) {
+        let learner = Learner::new(id);
+        badgr.order(Operation::Award, fault.clone());
+        app.topics
+            .publish_events(&[Event::enrollment_created(&learner, &course(1))]);
+        published(&app, &learner, 1, &format!("issued after {fault:?}")).await;
+        assert_eq!(badgr.faults_left(), 0, "{fault:?} was not met");
+        let email = learner.email.as_deref().expect("an address");
+        assert_eq!(badgr.live_assertions_of(email).len(), 1, "after {fault:?}");
+    }
+    assert_eq!(badgr.assertions().len(), faults.len(), "none was made and revoked");
+    assert_eq!(badgr.badge_classes().len(), 1);
+    app.quiet(faults.len()).await;
+    let records = app.topics.awarded();
+    let ids: BTreeSet<_> = once_each(&records)
+        .iter()
+        .filter_map(|record| record.header("ce_id"))
+        .collect();
+    let learners: BTreeSet<_> = records.iter().map(|record| record.key()).collect();
+    assert_eq!((ids.len(), learners.len()), (faults.len(), faults.len()));
+    for record in once_each(&records) {
+        let assertion = record.json()["assertion"].clone();
+        assert_eq!(assertion["backend"], "badgr");
+        let url = assertion["assertion_url"].as_str().expect("a URL").to_owned();
+        assert!(url.starts_with(&badgr.url()), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn every_fault_of_a_badge_class_leaves_one_badge_class() {
+    let badgr = FakeBadgr::start().await;
+    let app = started(&badgr).await;
+    let faults = [
+        Fault::ErrorBefore,
+        Fault::ErrorAfter,
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::HangAfter,
+        Fault::Truncated,
+    ];
+    let ada = Learner::new(1);
+    for (number, fault) in (1..).zip(&faults) {
+        badgr.order(Operation::MakeBadgeClass, fault.clone());
+        app.topics
+            .publish_events(&[Event::certificate_generated(&ada, &course(number))]);
+        let so_far = usize::try_from(number).expect("small");
+        published(&app, &ada, so_far, &format!("issued after {fault:?}")).await;
+        assert_eq!(badgr.faults_left(), 0, "{fault:?} was not met");
+        assert_eq!(badgr.badge_classes().len(), so_far, "after {fault:?}");
+    }
+    assert_eq!(badgr.live_assertions_of("learner1@example.com").len(), faults.len());
+}
+
+#[tokio::test]
+async fn many_awards_cost_one_token_and_an_expired_one_is_replaced() {
+    let badgr = FakeBadgr::start().await;
+    let app = started(&badgr).await;
+    app.activate("1,one", "", "");
+    let enrol = |ids: std::ops::Range<i64>| -> Vec<Event> {
+        ids.map(|id| Event::enrollment_created(&Learner::new(id), &course(1)))
+            .collect()
+    };
+    app.topics.publish_events(&enrol(1..20));
+    eventually("all are published", PATIENCE, async || {
+        app.database.count("award", "state = 'published'") == 19
+    })
+    .await;
+    assert_eq!(badgr.token_requests().len(), 1);
+    badgr.expire_tokens();
+    app.topics.publish_events(&enrol(20..30));
+    eventually("all are published", PATIENCE, async || {
+        let waiting = app.database.count("award", "state IN ('pending', 'uncertain')");
+        if waiting > 0 {
+            app.clock.advance(chrono::TimeDelta::seconds(1));
+        }
+        app.database.count("award", "state = 'published'") == 29
+    })
+    .await;
+    assert!(badgr.token_requests().len() <= 3, "{:?}", badgr.token_requests());
+    assert_eq!(badgr.assertions().len(), 29);
+}

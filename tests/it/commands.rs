@@ -1,0 +1,119 @@
+//! The real program's command line: what documents and deployment call is there, and mistakes are told apart.
+
+use std::process::{Command, Output};
+
+/// The commands of the service that there are.
+const COMMANDS: [&str; 11] = [
+    "serve",
+    "demo",
+    "migrate",
+    "check",
+    "healthcheck",
+    "publish",
+    "badge-class list",
+    "badge-class import",
+    "badge-class export",
+    "event-badges show",
+    "event-badges set",
+];
+
+use crate::harness::binary::program;
+use crate::harness::database::Database;
+use crate::harness::logs::SECRET_KEY;
+use crate::harness::world::badge_class;
+
+fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(program());
+    command.env_clear().envs(settings.iter().copied()).args(arguments);
+    command.output().expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn every_command_of_the_deployment_is_one_of_the_program_and_explains_itself() {
+    for command in COMMANDS {
+        let mut arguments: Vec<&str> = command.split(' ').collect();
+        arguments.push("--help");
+        let output = run(&arguments, &[]);
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("Usage: accolade"), "{command}");
+    }
+    for wrong in [
+        vec!["juggle"],
+        vec!["event-badges", "sett"],
+        vec!["serve", "--roles", "admin"],
+        vec![],
+    ] {
+        let output = run(&wrong, &[]);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn wrong_settings_are_named_all_at_once_and_never_quoted() {
+    let settings = [
+        ("DATABASE_URL", "postgres://someone:hidden-password@127.0.0.1/none"),
+        ("HTTP_LISTEN", "hidden-address"),
+        ("BADGR_BASE_URL", "https://badgr.example.com"),
+        ("BADGR_PASSWORD", "hidden-too"),
+    ];
+    let output = run(&["check"], &settings);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    for name in ["SECRET_KEY", "HTTP_LISTEN", "BADGR_USERNAME", "BADGR_ISSUER_SLUG"] {
+        assert!(errors.contains(name), "{name} is not named: {errors}");
+    }
+    assert!(!errors.contains("hidden"), "a value is quoted: {errors}");
+}
+
+#[test]
+fn badge_classes_and_configurations_go_in_and_come_out() {
+    let database = Database::of_environment();
+    let settings = [("DATABASE_URL", database.url()), ("SECRET_KEY", SECRET_KEY)];
+    let done = |arguments: &[&str]| {
+        let output = run(arguments, &settings);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, value: serde_json::Value| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, value.to_string()).expect("the file can be written");
+        path.display().to_string()
+    };
+    done(&["migrate"]);
+    let classes = serde_json::json!({"badge_classes": [badge_class("three", "openedx__course", 1)]});
+    let file = write("classes.json", classes);
+    done(&["badge-class", "import", &file]);
+    done(&["badge-class", "import", &file]);
+    assert_eq!(
+        database.count("badge_class", "1 = 1"),
+        1,
+        "the second import changes nothing"
+    );
+    assert!(done(&["badge-class", "list"]).contains("three"));
+
+    let rules = |enrolled: &str| serde_json::json!({"enabled": true, "courses_enrolled": enrolled, "courses_completed": "", "course_groups": ""});
+    let wrong = run(
+        &["event-badges", "set", &write("wrong.json", rules("3,nowhere\nx,three"))],
+        &settings,
+    );
+    assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong.stderr));
+    for part in ["courses_enrolled", "nowhere", "1", "2"] {
+        assert!(text(&wrong.stderr).contains(part), "{part}: {}", text(&wrong.stderr));
+    }
+    assert_eq!(
+        database.count("event_badges_configuration", "1 = 1"),
+        0,
+        "nothing is saved"
+    );
+    done(&["event-badges", "set", &write("right.json", rules("3,three"))]);
+    assert!(done(&["event-badges", "show"]).contains("3,three"));
+    assert_eq!(
+        database.count("event_badges_configuration", "enabled AND activated_at IS NOT NULL"),
+        1
+    );
+}

@@ -1,0 +1,146 @@
+//! The real program as a process of its own.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+
+use super::logs;
+use super::process::{self, Process};
+use super::world::{PATIENCE, Plan, World};
+
+/// `accolade serve`, with its log in a file. When this is dropped it is killed, and the log is searched for leaks.
+pub struct BinaryApp {
+    world: World,
+    process: Process,
+    log: PathBuf,
+    roles: &'static str,
+}
+
+impl BinaryApp {
+    /// Starts the program and waits until it is ready.
+    /// It needs a broker that is there.
+    pub fn start(plan: Plan) -> Self {
+        Self::with_roles(plan, "ingest,award,publish,http")
+    }
+
+    /// The same with some of the loops only; `http` has to be among them.
+    pub fn with_roles(mut plan: Plan, roles: &'static str) -> Self {
+        let bootstrap = plan.settings.get("KAFKA_BOOTSTRAP_SERVERS").expect("a broker").clone();
+        let address = format!("127.0.0.1:{}", process::free_port());
+        plan.set("HTTP_LISTEN", &address);
+        let log = process::directory("accolade", None).join("log");
+        let process = spawn(&plan.settings, roles, &log);
+        let app = Self {
+            world: World::new(plan, &bootstrap, format!("http://{address}")),
+            process,
+            log,
+            roles,
+        };
+        app.wait_until_ready();
+        app
+    }
+
+    /// The same again after an end, on the same port and database.
+    pub fn start_again(&mut self) {
+        self.start_again_as(self.roles);
+    }
+
+    /// The same with other loops.
+    pub fn start_again_as(&mut self, roles: &'static str) {
+        assert!(self.process.has_ended(), "it still runs");
+        self.roles = roles;
+        self.process = spawn(&self.world.settings, roles, &self.log);
+        self.wait_until_ready();
+    }
+
+    /// `kill -9`.
+    pub fn kill(&self) {
+        self.process.end("KILL");
+        let status = self.process.exit_status().expect("it has ended");
+        assert_eq!(status.signal(), Some(9), "it ended before: {}", self.log());
+    }
+
+    /// SIGTERM; returns its exit code.
+    pub fn terminate(&self) -> Option<i32> {
+        self.process.signal("TERM");
+        process::wait_until("the program ends", std::time::Duration::from_secs(40), || {
+            self.process.has_ended()
+        });
+        self.process.exit_status().expect("it has ended").code()
+    }
+
+    /// What it said so far, over all its lives.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The most memory that it held, in KiB.
+    pub fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.expect("VmHWM is a number")
+    }
+
+    fn wait_until_ready(&self) {
+        let address = self.world.http.trim_start_matches("http://").to_owned();
+        process::wait_until("the program is ready", PATIENCE, || {
+            assert!(!self.process.has_ended(), "it ended: {}", self.log());
+            is_ready(&address).unwrap_or(false)
+        });
+    }
+}
+
+/// The program: `ACCOLADE_BIN`, or the one that was built with the tests.
+pub fn program() -> String {
+    std::env::var("ACCOLADE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_accolade").to_owned())
+}
+
+fn spawn(settings: &BTreeMap<String, String>, roles: &str, log: &Path) -> Process {
+    let mut arguments = vec!["-i".to_owned()];
+    arguments.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));
+    arguments.extend([program(), "serve".to_owned(), "--roles".to_owned(), roles.to_owned()]);
+    Process::spawn(None, "KILL", "env", &arguments, log)
+}
+
+/// Asks `/readyz`, without a runtime.
+fn is_ready(address: &str) -> std::io::Result<bool> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+    write!(
+        stream,
+        "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200"))
+}
+
+impl Deref for BinaryApp {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl Drop for BinaryApp {
+    fn drop(&mut self) {
+        self.process.end("KILL");
+        let log = self.log();
+        if std::thread::panicking() {
+            let from = log.len().saturating_sub(8_000);
+            eprintln!(
+                "the end of the log:\n{}",
+                String::from_utf8_lossy(&log.as_bytes()[from..])
+            );
+            return;
+        }
+        assert_eq!(logs::leak(&log), None, "the log says what it must not");
+        assert!(!log.contains("panicked at"), "something panicked: {log}");
+        let letters = self.world.letters();
+        assert_eq!(letters.len(), self.world.dead_letters, "dead letters: {letters:?}");
+    }
+}

@@ -1,0 +1,78 @@
+//! The database of one test: SQLite in a directory of its own, or PostgreSQL.
+
+use diesel::prelude::*;
+
+use super::postgres::Postgres;
+
+/// An empty database that no other test has.
+pub struct Database {
+    url: String,
+    /// Of SQLite.
+    directory: Option<tempfile::TempDir>,
+}
+
+#[derive(diesel::QueryableByName)]
+struct Line {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    line: String,
+}
+
+impl Database {
+    /// PostgreSQL if `ACCOLADE_TEST_DATABASE=postgres`, else SQLite.
+    pub fn of_environment() -> Self {
+        match std::env::var("ACCOLADE_TEST_DATABASE").as_deref() {
+            Ok("postgres") => Self::postgres(),
+            Ok("sqlite") | Err(_) => Self::sqlite(),
+            Ok(other) => panic!("ACCOLADE_TEST_DATABASE is sqlite or postgres, not {other}"),
+        }
+    }
+
+    /// A file.
+    pub fn sqlite() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let url = format!("sqlite://{}", directory.path().join("test.db").display());
+        Self {
+            url,
+            directory: Some(directory),
+        }
+    }
+
+    /// One of the shared cluster.
+    pub fn postgres() -> Self {
+        Self {
+            url: Postgres::shared().database(),
+            directory: None,
+        }
+    }
+
+    /// `DATABASE_URL`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What a query answers whose only column is a text called `line`.
+    pub fn lines(&self, sql: &str) -> Vec<String> {
+        if self.directory.is_none() {
+            let name = self.url.rsplit('/').next().expect("the URL ends with the name");
+            let text = Postgres::shared().psql(name, sql);
+            return text.lines().map(str::to_owned).collect();
+        }
+        let path = self.url.trim_start_matches("sqlite://");
+        let mut conn = SqliteConnection::establish(path).expect("the file is a database");
+        diesel::sql_query("PRAGMA busy_timeout = 10000")
+            .execute(&mut conn)
+            .expect("SQLite answers");
+        let lines: Vec<Line> = diesel::sql_query(sql)
+            .load(&mut conn)
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        lines.into_iter().map(|line| line.line).collect()
+    }
+
+    /// How many rows a table has under this condition.
+    pub fn count(&self, table: &str, condition: &str) -> usize {
+        let lines = self.lines(&format!(
+            "SELECT CAST(count(*) AS text) AS line FROM {table} WHERE {condition}"
+        ));
+        lines[0].parse().expect("a number")
+    }
+}

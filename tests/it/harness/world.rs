@@ -1,0 +1,274 @@
+//! A running service as others see it: its topics, its database, its HTTP, its commands.
+
+use std::collections::BTreeMap;
+use std::ops::AsyncFnMut;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::binary;
+use super::database::Database;
+use super::fake_badgr::{self, FakeBadgr};
+use super::images;
+use super::kafka::RealKafka;
+use super::logs::SECRET_KEY;
+use super::tokens::{self, Token};
+use super::topics::{Incoming, Topics};
+
+/// As long as anything may take.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Settings on their way, for either kind of service.
+pub struct Plan {
+    pub database: Database,
+    pub settings: BTreeMap<String, String>,
+    pub dead_letters: usize,
+}
+
+impl Plan {
+    /// The built-in issuer on an embedded broker, the database of the environment, tokens by [`tokens::SECRET`].
+    pub fn new() -> Self {
+        let database = Database::of_environment();
+        let mut settings = BTreeMap::new();
+        for (name, value) in [
+            ("DATABASE_URL", database.url()),
+            ("SECRET_KEY", SECRET_KEY),
+            ("JWT_SECRET_KEY", tokens::SECRET),
+            ("RUST_LOG", "warn,accolade=debug"),
+            ("LOG_FORMAT", "json"),
+            ("TOPIC_PARTITIONS", "4"),
+        ] {
+            settings.insert(name.to_owned(), value.to_owned());
+        }
+        Self {
+            database,
+            settings,
+            dead_letters: 0,
+        }
+    }
+
+    /// Sets any setting.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Another database.
+    pub fn database(&mut self, database: Database) {
+        self.set("DATABASE_URL", database.url());
+        self.database = database;
+    }
+
+    /// Issue by this Badgr.
+    pub fn badgr(&mut self, badgr: &FakeBadgr) {
+        self.set("BADGR_BASE_URL", &badgr.url());
+        self.set("BADGR_USERNAME", fake_badgr::USERNAME);
+        self.set("BADGR_PASSWORD", fake_badgr::PASSWORD);
+        self.set("BADGR_ISSUER_SLUG", fake_badgr::ISSUER_SLUG);
+    }
+
+    /// On this broker, under a prefix of its own.
+    pub fn kafka(&mut self, kafka: &RealKafka) {
+        let prefix = RealKafka::topic_prefix();
+        self.set("KAFKA_BOOTSTRAP_SERVERS", &kafka.bootstrap());
+        self.set("KAFKA_GROUP_ID", &prefix);
+        self.set("TOPIC_PREFIX", &prefix);
+    }
+}
+
+/// The service from outside.
+pub struct World {
+    pub database: Database,
+    pub topics: Topics,
+    /// `http://127.0.0.1:PORT`
+    pub http: String,
+    pub settings: BTreeMap<String, String>,
+    pub client: reqwest::Client,
+    /// How many dead letters are right at the end.
+    pub dead_letters: usize,
+}
+
+impl World {
+    pub(super) fn new(plan: Plan, bootstrap: &str, http: String) -> Self {
+        let topics = Topics::new(bootstrap, plan.settings.get("TOPIC_PREFIX").map(String::as_str));
+        Self {
+            database: plan.database,
+            topics,
+            http,
+            settings: plan.settings,
+            client: reqwest::Client::new(),
+            dead_letters: plan.dead_letters,
+        }
+    }
+
+    /// Gets a path (or a whole URL below this service): status and JSON (null if it is none).
+    pub async fn get(&self, path: &str, token: Option<&Token>) -> (u16, Value) {
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.http)
+        };
+        let mut request = self.client.get(url);
+        if let Some(token) = token {
+            request = request.header("Authorization", format!("JWT {}", token.hs256()));
+        }
+        let response = request.send().await.expect("the service answers");
+        let status = response.status().as_u16();
+        let body = response.bytes().await.expect("the answer has an end");
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// Gets a path as text.
+    pub async fn text(&self, path: &str) -> String {
+        let response = self.client.get(format!("{}{path}", self.http)).send().await;
+        response.expect("the service answers").text().await.expect("a text")
+    }
+
+    /// Runs a command of the real program with these settings; what it prints, when it succeeds.
+    pub fn cli(&self, arguments: &[&str]) -> String {
+        let output = Command::new(binary::program())
+            .env_clear()
+            .envs(&self.settings)
+            .args(arguments)
+            .output()
+            .expect("the program runs");
+        assert!(
+            output.status.success(),
+            "accolade {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Makes the badge classes that these texts name and activates them, by the real commands.
+    pub fn activate(&self, enrolled: &str, completed: &str, groups: &str) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let write = |name: &str, value: &Value| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, value.to_string()).expect("the file can be written");
+            path.display().to_string()
+        };
+        let slugs = [enrolled, completed]
+            .into_iter()
+            .flat_map(str::lines)
+            .filter_map(|line| line.split(',').nth(1));
+        let slugs = slugs.chain(groups.lines().filter_map(|line| line.split(',').next()));
+        let classes: Vec<Value> = (0..)
+            .zip(slugs)
+            .map(|(seed, slug)| badge_class(slug, "openedx__course", seed))
+            .collect();
+        let file = write("classes.json", &json!({"badge_classes": classes}));
+        self.cli(&["badge-class", "import", &file]);
+        let configuration = json!({
+            "enabled": true, "courses_enrolled": enrolled, "courses_completed": completed, "course_groups": groups,
+        });
+        self.cli(&["event-badges", "set", &write("configuration.json", &configuration)]);
+    }
+
+    /// What was announced, as (learner, slug), sorted; each event id once.
+    pub fn announced(&self) -> Vec<(String, String)> {
+        let mut found: Vec<(String, String)> = once_each(&self.topics.awarded())
+            .iter()
+            .map(|record| {
+                let slug = record.json()["badge_class"]["slug"]
+                    .as_str()
+                    .expect("a slug")
+                    .to_owned();
+                (record.key(), slug)
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Waits until exactly this is announced; more than that fails at once.
+    pub async fn expect_announced(&self, expected: &[(String, String)]) {
+        let mut expected = expected.to_vec();
+        expected.sort();
+        let start = Instant::now();
+        loop {
+            let found = self.announced();
+            let surplus: Vec<_> = found.iter().filter(|badge| !expected.contains(badge)).collect();
+            assert!(surplus.is_empty(), "announced, but not earned: {surplus:?}");
+            if found == expected {
+                return;
+            }
+            if start.elapsed() > PATIENCE {
+                let missing: Vec<_> = expected.iter().filter(|badge| !found.contains(badge)).collect();
+                panic!("{} of {} announced; missing: {missing:?}", found.len(), expected.len());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Why records were dead letters: one text each, however often the record came.
+    pub fn letters(&self) -> Vec<String> {
+        let sql = "SELECT DISTINCT topic || ' ' || record_partition || ' ' || record_offset || ' ' || reason || ' ' || message \
+                   AS line FROM dead_letter";
+        self.database.lines(sql)
+    }
+
+    /// Waits until no record waits to be read and no award is on its way.
+    pub async fn quiet(&self, records: usize) {
+        eventually("everything was read", PATIENCE, async || {
+            let sql = "SELECT CAST(coalesce(sum(next_offset), 0) AS text) AS line FROM consumer_position";
+            self.database.lines(sql)[0].parse::<usize>().expect("a number") >= records
+        })
+        .await;
+        eventually("nothing is under way", PATIENCE, async || {
+            let done = "state IN ('published', 'blocked', 'failed', 'dead', 'cancelled')";
+            self.database.count("award", &format!("NOT {done}")) == 0
+                && self.database.count("outbox", "published_at IS NULL") == 0
+                && self.database.count("dead_letter", "published_at IS NULL") == 0
+        })
+        .await;
+    }
+}
+
+/// The first record of each event id.
+pub fn once_each(records: &[Incoming]) -> Vec<Incoming> {
+    let mut ids = std::collections::HashSet::new();
+    let first = |record: &&Incoming| ids.insert(record.header("ce_id").expect("announcements have an id"));
+    records.iter().filter(first).cloned().collect()
+}
+
+/// A badge class as files and requests carry one.
+pub fn badge_class(slug: &str, issuing_component: &str, seed: u8) -> Value {
+    json!({
+        "slug": slug, "issuing_component": issuing_component, "course_id": "", "mode": "",
+        "display_name": format!("Badge {slug}"), "description": format!("About {slug}"),
+        "criteria": format!("Earn {slug}"), "image": images::data_uri(&images::square(40, seed)),
+    })
+}
+
+/// Asks again and again until it is so; the deadline fails the test, with this text.
+pub async fn eventually(what: &str, deadline: Duration, mut is_so: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so().await {
+        assert!(start.elapsed() < deadline, "not within {deadline:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// The seed of this run: `ACCOLADE_TEST_SEED`, or a new one, which is printed.
+pub fn seed() -> u64 {
+    let given = std::env::var("ACCOLADE_TEST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let seed = given.unwrap_or_else(rand::random);
+    println!("ACCOLADE_TEST_SEED={seed}");
+    seed
+}
+
+/// Puts a list into an order that follows from the seed alone.
+pub fn shuffle<T>(list: &mut [T], seed: u64) {
+    let mut state = seed;
+    for last in (1..list.len()).rev() {
+        // SplitMix64.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let other = (mixed ^ (mixed >> 31)) % (last as u64 + 1);
+        list.swap(last, usize::try_from(other).expect("an index"));
+    }
+}
