@@ -161,7 +161,7 @@ async fn an_event_that_never_fits_is_set_aside_and_others_pass() {
         let records = tokio::task::block_in_place(|| running.read(AWARDED, 1));
         assert_eq!(header(&records[0], "ce_subject"), "2");
         running.stop().await;
-        assert_eq!(store.read("test", |tx| outbox::backlog(tx)).expect("read").0, 1);
+        assert_eq!(store.read("test", outbox::backlog).expect("read").0, 1);
         let left = store.transaction("test", |tx| outbox::claim(tx, 10, LEASE));
         assert_eq!(left.expect("claimed"), [], "not tried again and again");
     }

@@ -32,7 +32,7 @@ async fn a_crash_after_the_request_issues_once() {
         running.stop().await;
         assert_eq!(backend.calls(), [Call::Award, Call::LookUp]);
         assert_eq!(backend.issued(), [1]);
-        assert_eq!(store.read("test", |tx| outbox::backlog(tx)).expect("read").0, 1);
+        assert_eq!(store.read("test", outbox::backlog).expect("read").0, 1);
     }
 }
 
