@@ -380,3 +380,6 @@ impl<'a> Grace<'a> {
         tokio::time::timeout(left, future).await.ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

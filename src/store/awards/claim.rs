@@ -173,14 +173,15 @@ pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta, settle: TimeDelta)
 
 fn expire_leases(tx: &mut Tx<'_>, now: NaiveDateTime, settle: TimeDelta) -> Result<(), StoreError> {
     sql_query(format!(
-        "/* awards::expire_leases */ UPDATE award SET state = 'uncertain', posted = true, lease_until = NULL, \
-         next_attempt_at = $1, updated_at = $2, last_error = 'the lease ran out before its outcome was stored' \
-         WHERE (learner_id, id) IN (SELECT learner_id, id FROM award WHERE state = 'issuing' AND next_attempt_at < $2 \
-         ORDER BY next_attempt_at LIMIT 1000 {}) AND state = 'issuing'",
+        "/* awards::expire_leases */ WITH d AS MATERIALIZED (SELECT learner_id, id FROM award \
+         WHERE state = 'issuing' AND next_attempt_at < $1 ORDER BY next_attempt_at LIMIT 1000 {}) \
+         UPDATE award SET state = 'uncertain', posted = true, lease_until = NULL, next_attempt_at = $2, \
+         updated_at = $1, last_error = 'the lease ran out before its outcome was stored' \
+         FROM d WHERE award.learner_id = d.learner_id AND award.id = d.id",
         unfold::skip_locked(tx.conn),
     ))
-    .bind::<Timestamp, _>(now + settle)
     .bind::<Timestamp, _>(now)
+    .bind::<Timestamp, _>(now + settle)
     .execute(tx.conn)?;
     Ok(())
 }

@@ -150,13 +150,14 @@ pub fn unblock_badge_class(tx: &mut Tx<'_>, badge_class: BadgeClassId) -> Result
 pub fn resume_blocked(tx: &mut Tx<'_>, limit: usize) -> Result<usize, StoreError> {
     let now = tx.now()?;
     Ok(sql_query(format!(
-        "/* awards::resume_blocked */ UPDATE award SET state = {RESUMED}, state_reason = NULL, \
-         next_attempt_at = $1, updated_at = $1 WHERE (learner_id, id) IN (SELECT learner_id, id FROM award \
-         WHERE state = 'blocked' AND state_reason <> 'no_email' ORDER BY next_attempt_at LIMIT $2 {})",
+        "/* awards::resume_blocked */ WITH d AS MATERIALIZED (SELECT learner_id, id FROM award \
+         WHERE state = 'blocked' AND state_reason <> 'no_email' ORDER BY next_attempt_at LIMIT $1 {}) \
+         UPDATE award SET state = {RESUMED}, state_reason = NULL, next_attempt_at = $2, updated_at = $2 \
+         FROM d WHERE award.learner_id = d.learner_id AND award.id = d.id",
         unfold::skip_locked(tx.conn),
     ))
-    .bind::<Timestamp, _>(now)
     .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind::<Timestamp, _>(now)
     .execute(tx.conn)?)
 }
 

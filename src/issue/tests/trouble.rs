@@ -1,0 +1,45 @@
+//! A backend that is down.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{
+    Running, Scripted,
+    scripted::{Call, Fault},
+    until, until_all,
+};
+use crate::{domain::award::AwardState::Issued, store::testing::databases};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_down_is_left_alone_until_it_answers() {
+    for database in databases() {
+        database.decide(1..=40, &database.badge_class("three"));
+        let (backend, store) = (Scripted::remote(), database.store());
+        backend.always(Call::Award, Fault::NotSent);
+        let running = Running::start(&database, &backend);
+        let gauge = running.metrics.backend_breaker_open.clone();
+        until("open", || gauge.get() == 1).await;
+        let asked = backend.count(Call::Award);
+        assert!(asked < 10, "{asked} requests before it was left alone");
+        backend.always(Call::Award, Fault::None);
+        until("closed", || gauge.get() == 0).await;
+        database.clock.advance(TimeDelta::seconds(10));
+        until_all(&store, Issued).await;
+        running.stop().await;
+        assert_eq!(backend.issued(), [1; 40]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gauges_say_what_waits() {
+    for database in databases() {
+        database.decide(1..=3, &database.badge_class("three"));
+        database.clock.advance(TimeDelta::seconds(60));
+        let (store, metrics) = (database.store(), crate::telemetry::Metrics::new());
+        crate::issue::refresh_gauges(&store, &metrics, true).expect("read");
+        assert_eq!(metrics.awards.with_label_values(&["pending"]).get(), 3);
+        assert!(metrics.award_oldest_pending_age.get() >= Duration::from_secs(60).as_secs_f64());
+        assert_eq!(metrics.outbox_unpublished.get(), 0);
+    }
+}
