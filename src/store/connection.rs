@@ -6,8 +6,9 @@ use chrono::NaiveDateTime;
 use diesel::{
     Connection as _, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection,
     connection::SimpleConnection,
+    migration::{Migration, MigrationSource},
     r2d2::{HandleError, ManageConnection},
-    sql_types::Timestamp,
+    sql_types::{BigInt, Text, Timestamp},
 };
 use diesel_migrations::{EmbeddedMigrations, HarnessWithOutput, MigrationHarness, embed_migrations};
 
@@ -18,6 +19,9 @@ const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqli
 
 /// Two processes that migrate at once wait for each other under this advisory lock.
 const MIGRATION_LOCK: i64 = 0x6163_636f_6c61_6401;
+
+/// How long a statement may take and wait, in everything but a migration.
+const LIMITS: &str = "SET statement_timeout = '60s'; SET lock_timeout = '30s'";
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
@@ -120,12 +124,11 @@ impl ManageConnection for Manager {
                 let mut conn = PgConnection::establish(&self.url.url).map_err(StoreError::unavailable)?;
                 // The thresholds rest on READ COMMITTED whatever the server's default is. A plan made while a table was
                 // nearly empty must not be kept. Who may not set lc_messages gets the server's language.
-                conn.batch_execute(
+                conn.batch_execute(&format!(
                     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; SET TIME ZONE 'UTC'; \
                      SET plan_cache_mode = force_custom_plan; SET client_min_messages = warning; \
-                     SET statement_timeout = '60s'; SET lock_timeout = '30s'; \
-                     SET idle_in_transaction_session_timeout = '60s'",
-                )?;
+                     SET idle_in_transaction_session_timeout = '60s'; {LIMITS}"
+                ))?;
                 drop(conn.batch_execute("SET lc_messages = 'C'"));
                 Ok(AnyConnection::Postgres(conn))
             }
@@ -218,20 +221,23 @@ pub(super) fn ping(conn: &mut AnyConnection) -> Result<(), StoreError> {
 }
 
 pub(super) fn migrate(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Migration(error.to_string());
-    match conn {
+    let ran = match conn {
         AnyConnection::Postgres(conn) => {
+            // Another process may be at it for as long as it takes.
             conn.batch_execute(&format!(
-                "SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})"
+                "SET lock_timeout = 0; SET statement_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})"
             ))?;
-            let ran = run(conn, POSTGRES_MIGRATIONS).map_err(failed);
-            conn.batch_execute(&format!(
-                "SELECT pg_advisory_unlock({MIGRATION_LOCK}); SET lock_timeout = '30s'"
-            ))?;
+            let ran = run(conn, POSTGRES_MIGRATIONS);
+            // A connection that broke has given its lock and its settings up.
+            drop(conn.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK}); {LIMITS}")));
             ran
         }
-        AnyConnection::Sqlite(conn) => run(conn, SQLITE_MIGRATIONS).map_err(failed),
-    }
+        AnyConnection::Sqlite(conn) => run(conn, SQLITE_MIGRATIONS),
+    };
+    ran.map_err(|error| match ping(conn) {
+        Ok(()) => StoreError::Migration(error.to_string()),
+        Err(_) => StoreError::unavailable(error),
+    })
 }
 
 fn run<DB: diesel::backend::Backend, C: MigrationHarness<DB> + 'static>(
@@ -243,23 +249,80 @@ fn run<DB: diesel::backend::Backend, C: MigrationHarness<DB> + 'static>(
     Ok(ran.iter().map(ToString::to_string).collect())
 }
 
+/// Looks only: the harness would make its table, and trip over a migration that makes it at the same time.
 pub(super) fn pending_migrations(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Migration(error.to_string());
-    Ok(match conn {
-        AnyConnection::Postgres(conn) => {
-            let pending = conn.pending_migrations(POSTGRES_MIGRATIONS).map_err(failed)?;
-            pending.iter().map(|migration| migration.name().to_string()).collect()
+    let all = match conn {
+        AnyConnection::Postgres(_) => names::<diesel::pg::Pg>(POSTGRES_MIGRATIONS),
+        AnyConnection::Sqlite(_) => names::<diesel::sqlite::Sqlite>(SQLITE_MIGRATIONS),
+    }?;
+    let exists = match conn {
+        AnyConnection::Postgres(_) => {
+            "/* pending_migrations */ SELECT count(*) AS number FROM pg_tables \
+             WHERE schemaname = current_schema() AND tablename = '__diesel_schema_migrations'"
         }
-        AnyConnection::Sqlite(conn) => {
-            let pending = conn.pending_migrations(SQLITE_MIGRATIONS).map_err(failed)?;
-            pending.iter().map(|migration| migration.name().to_string()).collect()
+        AnyConnection::Sqlite(_) => {
+            "/* pending_migrations */ SELECT count(*) AS number FROM sqlite_master \
+             WHERE type = 'table' AND name = '__diesel_schema_migrations'"
         }
-    })
+    };
+    if diesel::sql_query(exists).get_result::<Number>(conn)?.number == 0 {
+        return Ok(all);
+    }
+    let ran: Vec<Version> =
+        diesel::sql_query("/* pending_migrations */ SELECT version FROM __diesel_schema_migrations").load(conn)?;
+    let ran = |name: &String| {
+        ran.iter()
+            .any(|ran| name.split('_').next() == Some(ran.version.as_str()))
+    };
+    Ok(all.into_iter().filter(|name| !ran(name)).collect())
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Text)]
+    version: String,
+}
+
+fn names<DB: diesel::backend::Backend>(migrations: EmbeddedMigrations) -> Result<Vec<String>, StoreError> {
+    let all: Vec<Box<dyn Migration<DB>>> = migrations
+        .migrations()
+        .map_err(|error| StoreError::Migration(error.to_string()))?;
+    let mut names: Vec<String> = all.iter().map(|migration| migration.name().to_string()).collect();
+    names.sort();
+    Ok(names)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::testing;
+
+    #[test]
+    fn looking_for_pending_migrations_changes_nothing() {
+        let mut conn = AnyConnection::Sqlite(SqliteConnection::establish(":memory:").expect("a database"));
+        let pending = pending_migrations(&mut conn).expect("it looks");
+        assert_eq!(pending.first().map(String::as_str), Some("0001_tables"));
+        let tables = diesel::sql_query("SELECT count(*) AS number FROM sqlite_master")
+            .get_result::<Number>(&mut conn)
+            .expect("it counts");
+        assert_eq!(tables.number, 0, "two that make a table at once trip over each other");
+    }
+
+    #[test]
+    fn after_a_migration_nothing_is_pending() {
+        for database in testing::databases() {
+            assert_eq!(
+                database.store().pending_migrations().expect("it looks"),
+                Vec::<String>::new()
+            );
+        }
+    }
 
     #[test]
     fn a_database_url_prints_without_its_password() {
