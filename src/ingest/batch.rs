@@ -67,7 +67,7 @@ impl Batch {
             settings,
             memory,
         } = self;
-        let applied = store.transaction("ingest", |tx| work(tx, items, rules, settings, memory));
+        let applied = store.batch_transaction("ingest", |tx| work(tx, items, rules, settings, memory));
         match applied {
             Ok((outcome, learnt)) => {
                 self.memory.keep(learnt);
@@ -89,8 +89,6 @@ fn work(
     memory: &Memory,
 ) -> Result<(BatchOutcome, Learnt), StoreError> {
     let mut known = Overlay::new(memory);
-    facts::plan_for_batches(tx)?;
-    event_badges::fence_shared(tx)?;
     let rules = match settings.award {
         true => event_badges::active_rules(tx, rules)?,
         false => None,

@@ -28,6 +28,7 @@ const BATCH_BYTES: usize = 4 << 20;
 /// The longest that one poll waits, and so the longest that a stop waits for an idle consumer.
 const POLL: Duration = Duration::from_millis(100);
 const LAG: Duration = Duration::from_secs(1);
+const COMMIT_EVERY: Duration = Duration::from_millis(250);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -98,6 +99,8 @@ pub fn run(kafka: &kafka::Settings, topics: &Topics, settings: &Settings, shared
         undone: BTreeMap::new(),
         failures: 0,
         lag_at: Instant::now(),
+        commit_at: Instant::now(),
+        uncommitted: false,
         lagging: Vec::new(),
     };
     let mut ended = Ok(());
@@ -136,6 +139,8 @@ struct Reading<'a> {
     undone: BTreeMap<(Arc<str>, i32), i64>,
     failures: u32,
     lag_at: Instant,
+    commit_at: Instant,
+    uncommitted: bool,
     lagging: Vec<(String, String)>,
 }
 
@@ -143,6 +148,7 @@ impl Reading<'_> {
     fn round(&mut self) -> Result<(), IngestError> {
         self.entry.alive();
         self.measure_lag();
+        self.commit_now_and_then();
         let records = match self.consumer.poll_batch(BATCH_RECORDS, BATCH_BYTES, POLL) {
             Ok(records) => {
                 if !records.is_empty() {
@@ -255,11 +261,10 @@ impl Reading<'_> {
                 next_offset: next.offset,
             })
             .collect();
-        let committed = self.consumer.store_offsets(&positions);
-        if let Err(error) = committed.and_then(|()| self.consumer.commit_async()) {
-            // The next batch commits more; until then the database's positions stand.
-            tracing::warn!(error.code = error.code(), "offsets were not committed: {error}");
+        if let Err(error) = self.consumer.store_offsets(&positions) {
+            tracing::warn!(error.code = error.code(), "offsets were not stored: {error}");
         }
+        self.uncommitted = true;
         let metrics = &self.shared.metrics;
         outcome.count(metrics);
         metrics.ingest_batch_events.observe(count(items.len()));
@@ -270,6 +275,20 @@ impl Reading<'_> {
         }
         if outcome.has_awards() {
             self.shared.awards.notify_one();
+        }
+    }
+
+    /// Commits to Kafka what is stored, now and then: the database's positions are exact, and the brokers have better
+    /// to do than to take a commit for every few records.
+    fn commit_now_and_then(&mut self) {
+        if !self.uncommitted || self.commit_at > Instant::now() {
+            return;
+        }
+        self.commit_at = Instant::now() + COMMIT_EVERY;
+        self.uncommitted = false;
+        if let Err(error) = self.consumer.commit_async() {
+            self.uncommitted = true;
+            tracing::warn!(error.code = error.code(), "offsets were not committed: {error}");
         }
     }
 

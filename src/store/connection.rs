@@ -169,13 +169,16 @@ pub(super) struct OpenTransaction<'a> {
 }
 
 impl<'a> OpenTransaction<'a> {
-    pub(super) fn begin(conn: &'a mut AnyConnection) -> Result<Self, StoreError> {
-        let begin = match conn {
-            AnyConnection::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
-            AnyConnection::Sqlite(_) => "BEGIN IMMEDIATE",
-        };
-        conn.batch_execute(begin)?;
-        Ok(Self { conn, open: true })
+    /// Begins, and says `preamble` in the same breath where the database is PostgreSQL.
+    pub(super) fn begin(conn: &'a mut AnyConnection, preamble: &str) -> Result<Self, StoreError> {
+        let mut begun = Self { conn, open: true };
+        match &mut begun.conn {
+            AnyConnection::Postgres(conn) => {
+                conn.batch_execute(&format!("BEGIN ISOLATION LEVEL READ COMMITTED; {preamble}"))?;
+            }
+            AnyConnection::Sqlite(conn) => conn.batch_execute("BEGIN IMMEDIATE")?,
+        }
+        Ok(begun)
     }
 
     pub(super) fn connection(&mut self) -> &mut AnyConnection {

@@ -105,6 +105,14 @@ pub fn fence_shared(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     )
 }
 
+/// What a batch of facts begins with on PostgreSQL: the shared fence, and plans by index.
+pub(super) fn batch_preamble() -> String {
+    format!(
+        "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+         SELECT pg_advisory_xact_lock_shared({FENCE})"
+    )
+}
+
 /// Waits for all who decide by the active configuration, and keeps them out until this transaction ends.
 pub fn fence_exclusive(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     fence(tx, "/* event_badges::fence_exclusive */ SELECT pg_advisory_xact_lock")

@@ -3,13 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDateTime;
-use diesel::{
-    connection::SimpleConnection,
-    sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp},
-};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp};
 
 use super::{
-    AnyConnection, StoreError, Tx,
+    StoreError, Tx,
     bulk::{Column, Statement},
     courses::{CourseId, stamp},
 };
@@ -48,18 +45,6 @@ type RowType = (
     Nullable<Text>,
     Nullable<Text>,
 );
-
-/// Lets the statements of this transaction find each of a batch's rows by its index.
-///
-/// Until its tables are large, PostgreSQL would rather read them whole, twenty milliseconds a batch instead of one.
-pub fn plan_for_batches(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    if let AnyConnection::Postgres(conn) = tx.conn {
-        conn.batch_execute(
-            "/* facts::plan_for_batches */ SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off",
-        )?;
-    }
-    Ok(())
-}
 
 /// The facts of these pairs, where there are any. The caller holds the learners' rows.
 pub fn read(tx: &mut Tx<'_>, pairs: &[Pair]) -> Result<HashMap<Pair, CourseFacts>, StoreError> {

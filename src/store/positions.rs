@@ -35,7 +35,6 @@ pub fn store(tx: &mut Tx<'_>, positions: &[NextOffset]) -> Result<(), StoreError
     if positions.is_empty() {
         return Ok(());
     }
-    let now = tx.now()?;
     let mut sorted: Vec<&NextOffset> = positions.iter().collect();
     sorted.sort();
     let columns = vec![
@@ -51,11 +50,10 @@ pub fn store(tx: &mut Tx<'_>, positions: &[NextOffset]) -> Result<(), StoreError
             "next_offset",
             Column::BigInts(sorted.iter().map(|p| p.offset).collect()),
         ),
-        ("updated_at", Column::Times(vec![Some(now); sorted.len()])),
     ];
     Statement::<()>::new(
         "/* positions::store */ INSERT INTO consumer_position (topic, record_partition, next_offset, updated_at) \
-         SELECT topic, record_partition, next_offset, updated_at FROM",
+         SELECT topic, record_partition, next_offset, CURRENT_TIMESTAMP FROM",
         columns,
         "WHERE true ORDER BY topic, record_partition \
          ON CONFLICT (topic, record_partition) \

@@ -189,9 +189,9 @@ fn latency(kafka: &RealKafka) {
                 f64::from(u32::try_from(id).expect("small")) / f64::from(u32::try_from(per_second).expect("small")),
             );
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        // Every twentieth is the second course of somebody who came a second ago.
-        let second = id % 20 == 19 && id > per_second;
-        let learner = if second { id - per_second + 1 } else { id + 1 };
+        // Every twentieth is the second course of somebody who came a second ago with the first.
+        let second = id % 20 == 19 && id > per_second + 20;
+        let learner = if second { id - per_second - 4 } else { id + 1 };
         let course = if second { 2_001 } else { random.below(2_000) + 1 };
         let body = event(id, learner, course, true, 0);
         if second {
