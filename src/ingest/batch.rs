@@ -96,6 +96,7 @@ fn work(
     known.courses(tx, items)?;
     let (mut fold, mut outcomes) = fold(tx, items, &known, settings)?;
     fold.count();
+    learners::insert(tx, &fold.new_learners())?;
     facts::write(tx, &fold.changed_facts())?;
     learners::update(tx, &fold.changed_learners())?;
     learners::cancel_awards(tx, &fold.newly_retired())?;
@@ -168,13 +169,20 @@ fn fold(
 ) -> Result<(Fold, Vec<Judged>), StoreError> {
     let events = || items.iter().filter_map(Item::event);
     let ids: BTreeSet<LearnerId> = events().filter_map(learner_of).collect();
-    let held = learners::hold(tx, &ids.into_iter().collect::<Vec<_>>())?;
+    let held = learners::hold(tx, &ids.iter().copied().collect::<Vec<_>>())?;
+    let rows: HashSet<LearnerId> = held.iter().map(|learner| learner.id).collect();
     let pairs: BTreeSet<_> = events()
         .filter_map(|event| Some((event.body.learner()?.id, known.course_id(&event.body.course()?.key)?)))
         .collect();
     let pairs: Vec<_> = pairs.into_iter().collect();
-    let facts = facts::read(tx, &pairs)?;
-    let mut fold = Fold::new(held, &pairs, facts);
+    // Who has no row has no facts.
+    let known_pairs: Vec<_> = pairs
+        .iter()
+        .copied()
+        .filter(|(learner, _)| rows.contains(learner))
+        .collect();
+    let facts = facts::read(tx, &known_pairs)?;
+    let mut fold = Fold::new(&ids, held, &pairs, facts);
     let judged = items.iter().enumerate().map(|(n, item)| match &item.content {
         Content::Ignored => Judged::Outcome(Outcome::Ignored),
         Content::Unprocessable { reason, .. } => Judged::Unprocessable(reason),

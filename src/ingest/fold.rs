@@ -1,6 +1,6 @@
 //! Folds events into what is known of learners and courses: pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     domain::{
@@ -24,6 +24,8 @@ pub(super) struct Fold {
 pub(super) struct HeldLearner {
     pub(super) learner: Learner,
     pub(super) before: Progress,
+    /// Has no row yet.
+    is_new: bool,
     had_email: bool,
     was_retired: bool,
     changed: bool,
@@ -42,10 +44,18 @@ struct HeldFacts {
 }
 
 impl Fold {
-    /// Begins with what the database knows of these learners and pairs; unknown pairs have no facts.
-    pub(super) fn new(learners: Vec<Learner>, pairs: &[Pair], mut known: HashMap<Pair, CourseFacts>) -> Self {
-        let held = |learner: Learner| HeldLearner {
+    /// Begins with what the database knows of these learners and pairs: who is not among `held` has no row yet, and
+    /// unknown pairs have no facts.
+    pub(super) fn new(
+        learners: &BTreeSet<LearnerId>,
+        held: Vec<Learner>,
+        pairs: &[Pair],
+        mut known: HashMap<Pair, CourseFacts>,
+    ) -> Self {
+        let mut rows: HashMap<LearnerId, Learner> = held.into_iter().map(|learner| (learner.id, learner)).collect();
+        let begin = |learner: Learner, is_new: bool| HeldLearner {
             before: learner.progress,
+            is_new,
             had_email: learner.email.value.is_some(),
             was_retired: learner.retired_at.is_some(),
             changed: false,
@@ -66,8 +76,11 @@ impl Fold {
         Self {
             facts: facts.collect(),
             learners: learners
-                .into_iter()
-                .map(|learner| (learner.id, held(learner)))
+                .iter()
+                .map(|id| match rows.remove(id) {
+                    Some(learner) => (*id, begin(learner, false)),
+                    None => (*id, begin(Learner::unknown(*id), true)),
+                })
                 .collect(),
         }
     }
@@ -152,9 +165,15 @@ impl Fold {
         changed.map(|(pair, held)| (*pair, &held.facts)).collect()
     }
 
-    /// The learners to write, in ascending order.
+    /// The learners who have no row yet, in ascending order.
+    pub(super) fn new_learners(&self) -> Vec<&Learner> {
+        let new = self.learners.values().filter(|held| held.is_new);
+        new.map(|held| &held.learner).collect()
+    }
+
+    /// The learners whose row is to be written anew, in ascending order.
     pub(super) fn changed_learners(&self) -> Vec<&Learner> {
-        let changed = self.learners.values().filter(|held| held.changed);
+        let changed = self.learners.values().filter(|held| held.changed && !held.is_new);
         changed.map(|held| &held.learner).collect()
     }
 
@@ -175,9 +194,9 @@ impl Fold {
         held.is_some_and(|held| held.learner.retired_at.is_some())
     }
 
-    /// The learners whose e-mail address was learnt for the first time.
+    /// The learners who had awards to wait for an e-mail address, perhaps, and have one now.
     pub(super) fn newly_reachable(&self) -> Vec<LearnerId> {
-        let newly = |held: &&HeldLearner| !held.had_email && held.learner.email.value.is_some();
+        let newly = |held: &&HeldLearner| !held.is_new && !held.had_email && held.learner.email.value.is_some();
         self.learners
             .values()
             .filter(newly)

@@ -60,6 +60,18 @@ impl Learnt {
 }
 
 impl Learner {
+    /// A learner of whom nothing is known.
+    pub fn unknown(id: LearnerId) -> Self {
+        Self {
+            id,
+            username: Learnt::default(),
+            email: Learnt::default(),
+            full_name: Learnt::default(),
+            progress: Progress::default(),
+            retired_at: None,
+        }
+    }
+
     /// Takes in what an event tells, the newest of each, and says whether it was taken. A retired learner takes nothing.
     pub fn learn(&mut self, details: &LearnerDetails, stamp: &Stamp) -> bool {
         if self.retired_at.is_some() {
@@ -124,11 +136,12 @@ type RowType = (
     Nullable<Timestamp>,
 );
 
-/// Holds the rows of these learners until the transaction ends, in ascending order, making those that are missing;
-/// then reads them.
+/// Holds the rows of these learners until the transaction ends, in ascending order, and reads them; who has no row is
+/// left out.
 ///
-/// Two statements, because under READ COMMITTED the second takes its snapshot when all locks are held, and so sees what
-/// every earlier holder committed. One statement would decide on what was there before it waited.
+/// A row that another transaction held is read as that one left it, for PostgreSQL reads a row anew once its lock is
+/// granted. What hangs on learners, such as their facts, is to be read by later statements: under READ COMMITTED these
+/// take their snapshot when all locks are held.
 pub fn hold(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<Vec<Learner>, StoreError> {
     if learners.is_empty() {
         return Ok(Vec::new());
@@ -136,23 +149,40 @@ pub fn hold(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<Vec<Learner>, Sto
     let mut ids: Vec<i64> = learners.iter().map(|learner| learner.0).collect();
     ids.sort_unstable();
     ids.dedup();
-    // `WHERE false` writes nothing; PostgreSQL has locked the row by then.
-    Statement::<()>::new(
-        "/* learners::hold */ INSERT INTO learner (learner_id) SELECT learner_id FROM",
-        vec![("learner_id", Column::BigInts(ids.clone()))],
-        "WHERE true ORDER BY learner_id \
-         ON CONFLICT (learner_id) DO UPDATE SET enrolled = learner.enrolled WHERE false",
-    )
-    .execute(tx)?;
     let rows: Vec<Row> = Statement::<RowType>::new(
         "/* learners::hold */ SELECT l.learner_id, l.username, l.username_at, l.username_event, \
          l.email, l.email_at, l.email_event, l.full_name, l.full_name_at, l.full_name_event, \
          l.enrolled, l.completed, l.retired_at FROM",
         vec![("learner_id", Column::BigInts(ids))],
-        "CROSS JOIN learner l WHERE l.learner_id = x.learner_id",
+        "CROSS JOIN learner l WHERE l.learner_id = x.learner_id ORDER BY l.learner_id",
     )
+    .on_postgres(" FOR NO KEY UPDATE OF l")
     .load(tx)?;
     Ok(rows.into_iter().map(learner).collect())
+}
+
+/// Makes the rows of learners who had none, in ascending order; the caller then holds them.
+///
+/// Waits for other transactions that are making one of them, and is [`StoreError::Contention`] when these did: what
+/// was decided on nothing must be decided again.
+pub fn insert(tx: &mut Tx<'_>, learners: &[&Learner]) -> Result<(), StoreError> {
+    if learners.is_empty() {
+        return Ok(());
+    }
+    let inserted = Statement::<()>::new(
+        "/* learners::insert */ INSERT INTO learner (learner_id, username, username_at, username_event, \
+         email, email_at, email_event, full_name, full_name_at, full_name_event, enrolled, completed, retired_at) \
+         SELECT learner_id, coalesce(username, ''), username_at, username_event, email, email_at, email_event, \
+         full_name, full_name_at, full_name_event, enrolled, completed, retired_at FROM",
+        columns(learners),
+        "WHERE true ORDER BY learner_id ON CONFLICT (learner_id) DO NOTHING",
+    )
+    .execute(tx)?;
+    if inserted == learners.len() {
+        Ok(())
+    } else {
+        Err(StoreError::Contention { sqlstate: "40001" })
+    }
 }
 
 /// Writes what is known of these learners, whose rows the caller holds.
@@ -160,6 +190,20 @@ pub fn update(tx: &mut Tx<'_>, learners: &[&Learner]) -> Result<(), StoreError> 
     if learners.is_empty() {
         return Ok(());
     }
+    Statement::<()>::new(
+        "/* learners::update */ UPDATE learner SET username = coalesce(x.username, ''), \
+         username_at = x.username_at, username_event = x.username_event, \
+         email = x.email, email_at = x.email_at, email_event = x.email_event, \
+         full_name = x.full_name, full_name_at = x.full_name_at, full_name_event = x.full_name_event, \
+         enrolled = x.enrolled, completed = x.completed, retired_at = x.retired_at FROM",
+        columns(learners),
+        "WHERE learner.learner_id = x.learner_id",
+    )
+    .execute(tx)?;
+    Ok(())
+}
+
+fn columns<'a>(learners: &[&'a Learner]) -> Vec<(&'static str, Column<'a>)> {
     let mut columns = vec![(
         "learner_id",
         Column::BigInts(learners.iter().map(|learner| learner.id.0).collect()),
@@ -194,17 +238,7 @@ pub fn update(tx: &mut Tx<'_>, learners: &[&Learner]) -> Result<(), StoreError> 
         "retired_at",
         Column::Times(learners.iter().map(|l| l.retired_at.map(|t| t.naive_utc())).collect()),
     ));
-    Statement::<()>::new(
-        "/* learners::update */ UPDATE learner SET username = coalesce(x.username, ''), \
-         username_at = x.username_at, username_event = x.username_event, \
-         email = x.email, email_at = x.email_at, email_event = x.email_event, \
-         full_name = x.full_name, full_name_at = x.full_name_at, full_name_event = x.full_name_event, \
-         enrolled = x.enrolled, completed = x.completed, retired_at = x.retired_at FROM",
-        columns,
-        "WHERE learner.learner_id = x.learner_id",
-    )
-    .execute(tx)?;
-    Ok(())
+    columns
 }
 
 /// Withdraws what is not yet issued of these learners, whose rows the caller holds, and erases the addresses that their

@@ -181,7 +181,7 @@ async fn a_record_that_the_database_refuses_is_isolated() {
     let store = database.store();
     let refuse = |tx: &mut store::Tx<'_>| {
         Ok(tx.conn.batch_execute(
-            "CREATE TRIGGER refuse BEFORE UPDATE ON learner WHEN new.username = 'refused' \
+            "CREATE TRIGGER refuse BEFORE INSERT ON learner WHEN new.username = 'refused' \
              BEGIN SELECT raise(ABORT, 'refused'); END",
         )?)
     };
