@@ -229,6 +229,12 @@ fn latency(kafka: &RealKafka) {
         at(99),
         at(100)
     );
+    let stages = "SELECT format('decided to issued: p50 %s p99 %s max %s ms; issued to acknowledged: p50 %s p99 %s max %s ms', \
+         p[1], p[2], p[3], q[1], q[2], q[3]) AS line FROM (SELECT \
+         percentile_disc(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (ORDER BY round(1000 * extract(epoch FROM o.created_at - a.created_at))) AS p, \
+         percentile_disc(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (ORDER BY round(1000 * extract(epoch FROM o.published_at - o.created_at))) AS q \
+         FROM outbox o JOIN award a ON a.learner_id = o.learner_id AND a.id = o.award_id) AS stages";
+    println!("  of it, {}", app.database.lines(stages)[0]);
     assert_eq!(app.terminate(), Some(0));
 }
 
