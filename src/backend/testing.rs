@@ -29,6 +29,7 @@ pub(super) fn award_request() -> AwardRequest {
             display_name: "Enroll in Three Courses".to_owned(),
             description: "Enrolled in three courses".to_owned(),
             criteria: "A learner must enroll in three courses".to_owned(),
+            backend: None,
             backend_id: Some("c1".to_owned()),
             backend_image_url: None,
             public_id: "0d9c7d6c-3f3c-4f0e-9c57-0b1f2f3a4b5c".to_owned(),

@@ -51,10 +51,19 @@ pub struct BadgeClass {
     pub description: String,
     /// What a learner must do; a text, or a URL.
     pub criteria: String,
-    /// Its id at the badge backend, once it was made there.
+    /// The badge backend that has it, once it was made there.
+    pub backend: Option<String>,
+    /// Its id at that backend.
     pub backend_id: Option<String>,
     /// Where the backend shows its image, where it says so.
     pub backend_image_url: Option<String>,
     /// Unguessable name of its public documents below `PUBLIC_URL` (a UUIDv4).
     pub public_id: String,
+}
+
+impl BadgeClass {
+    /// Whether this backend has it; what another one said of it counts for nothing there.
+    pub fn is_made_at(&self, backend: &str) -> bool {
+        self.backend_id.is_some() && self.backend.as_deref() == Some(backend)
+    }
 }

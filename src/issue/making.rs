@@ -26,7 +26,7 @@ pub(super) const BUSY_PAUSE: Duration = Duration::from_secs(1);
 impl Issuer {
     /// Makes sure that the backend has this badge class.
     pub(super) async fn made(&self, badge_class: &BadgeClass) -> Result<Made, StoreError> {
-        if badge_class.backend_id.is_some() {
+        if badge_class.is_made_at(self.backend.name()) {
             return Ok(Made::Ready(Box::new(badge_class.clone())));
         }
         let _one = self.making.lock().await;
@@ -36,14 +36,17 @@ impl Issuer {
             .run(move |store| store.read("read_badge_class", |tx| badge_classes::get(tx, id)))
             .await?
             .ok_or(StoreError::NotFound)?;
-        if stored.backend_id.is_some() {
+        if stored.is_made_at(self.backend.name()) {
             return Ok(Made::Ready(Box::new(stored)));
         }
         // Both calls, and the time in which the second one's effect can still appear after a crash.
         let lease = delta(self.backend.timeout() * 3 + self.backend.settle_time() + Duration::from_secs(10));
+        let backend = self.backend.name();
         let making = self
             .store
-            .run(move |store| store.transaction("claim_making", |tx| badge_classes::claim_making(tx, id, lease)))
+            .run(move |store| {
+                store.transaction("claim_making", |tx| badge_classes::claim_making(tx, id, backend, lease))
+            })
             .await?;
         match making {
             Some(making) => self.make(stored, making).await,
@@ -56,11 +59,12 @@ impl Issuer {
         match self.find_or_make(&badge_class, making).await? {
             Ok(made) => {
                 let MadeBadgeClass { backend_id, image_url } = made.clone();
+                let backend = self.backend.name();
                 let kept = self
                     .store
                     .run(move |store| {
                         store.transaction("complete_making", |tx| {
-                            badge_classes::complete_making(tx, id, making, &backend_id, image_url.as_deref())
+                            badge_classes::complete_making(tx, id, making, (backend, &backend_id), image_url.as_deref())
                         })
                     })
                     .await?;
@@ -71,9 +75,10 @@ impl Issuer {
                     badge_class.slug = badge_class.key.slug,
                     "the badge class {} was made at {}",
                     badge_class.key.slug,
-                    self.backend.name()
+                    backend
                 );
                 Ok(Made::Ready(Box::new(BadgeClass {
+                    backend: Some(backend.to_owned()),
                     backend_id: Some(made.backend_id),
                     backend_image_url: made.image_url,
                     ..badge_class

@@ -29,6 +29,7 @@ struct Row {
     display_name: String,
     description: String,
     criteria: String,
+    backend: Option<String>,
     backend_id: Option<String>,
     backend_image_url: Option<String>,
 }
@@ -46,6 +47,7 @@ impl From<Row> for BadgeClass {
             display_name: row.display_name,
             description: row.description,
             criteria: row.criteria,
+            backend: row.backend,
             backend_id: row.backend_id,
             backend_image_url: row.backend_image_url,
             public_id: row.public_id,
@@ -168,19 +170,27 @@ struct MakingRow {
     making_uncertain: bool,
 }
 
-/// Takes the right to make this badge class at the backend, unless it was made or another holds the right.
+/// Takes the right to make this badge class at this backend, unless it was made there or another holds the right.
 ///
-/// From here on the making counts as uncertain, until [`complete_making`] or [`give_up_making`] says otherwise.
-pub fn claim_making(tx: &mut Tx<'_>, id: BadgeClassId, lease: TimeDelta) -> Result<Option<Making>, StoreError> {
+/// From here on the making counts as uncertain, until [`complete_making`] or [`give_up_making`] says otherwise. It does
+/// so at once when another backend had it: this one may have had it before that.
+pub fn claim_making(
+    tx: &mut Tx<'_>,
+    id: BadgeClassId,
+    backend: &str,
+    lease: TimeDelta,
+) -> Result<Option<Making>, StoreError> {
     let now = tx.now()?;
     let previous = sql_query(
-        "/* badge_classes::claim_making */ UPDATE badge_class SET making_token = making_token + 1, making_until = $1 \
-         WHERE id = $2 AND backend_id IS NULL AND (making_until IS NULL OR making_until < $3) \
+        "/* badge_classes::claim_making */ UPDATE badge_class SET making_token = making_token + 1, making_until = $1, \
+         making_uncertain = making_uncertain OR backend_id IS NOT NULL \
+         WHERE id = $2 AND (making_until IS NULL OR making_until < $3) AND (backend_id IS NULL OR coalesce(backend, '') <> $4) \
          RETURNING making_token, making_uncertain",
     )
     .bind::<Timestamp, _>(now + lease)
     .bind::<Integer, _>(id.0)
     .bind::<Timestamp, _>(now)
+    .bind::<Text, _>(backend)
     .get_result::<MakingRow>(tx.conn)
     .optional()?;
     let Some(row) = previous else { return Ok(None) };
@@ -196,13 +206,14 @@ pub fn complete_making(
     tx: &mut Tx<'_>,
     id: BadgeClassId,
     making: Making,
-    backend_id: &str,
+    (backend, backend_id): (&str, &str),
     image_url: Option<&str>,
 ) -> Result<bool, StoreError> {
     let updated = diesel::update(badge_class::table.find(id.0))
         .filter(badge_class::making_token.eq(making.token))
-        .filter(badge_class::backend_id.is_null())
+        .filter(badge_class::making_until.is_not_null())
         .set((
+            badge_class::backend.eq(backend),
             badge_class::backend_id.eq(backend_id),
             badge_class::backend_image_url.eq(image_url),
             badge_class::making_until.eq(None::<NaiveDateTime>),
@@ -287,7 +298,7 @@ mod tests {
         let lease = TimeDelta::seconds(30);
         let claim = |id| {
             store
-                .transaction("test", |tx| claim_making(tx, id, lease))
+                .transaction("test", |tx| claim_making(tx, id, "badgr", lease))
                 .expect("claimed")
         };
         let id = store
@@ -303,7 +314,7 @@ mod tests {
         assert!(second.must_look_up);
         let complete = |making| {
             store
-                .transaction("test", |tx| complete_making(tx, id, making, "abc", None))
+                .transaction("test", |tx| complete_making(tx, id, making, ("badgr", "abc"), None))
                 .expect("written")
         };
         assert!(!complete(first), "a stale maker writes nothing");

@@ -247,16 +247,24 @@ fn run<DB: diesel::backend::Backend, C: MigrationHarness<DB> + 'static>(
     conn: &mut C,
     migrations: EmbeddedMigrations,
 ) -> diesel::migration::Result<Vec<String>> {
+    let names = names::<DB>(&migrations)?;
     let mut harness = HarnessWithOutput::new(conn, std::io::sink());
     let ran = harness.run_pending_migrations(migrations)?;
-    Ok(ran.iter().map(ToString::to_string).collect())
+    let ran: Vec<String> = ran.iter().map(ToString::to_string).collect();
+    Ok(names.into_iter().filter(|name| is_one_of(name, &ran)).collect())
+}
+
+/// Whether a migration, named after its version and what it does, has one of these versions.
+fn is_one_of(name: &str, versions: &[String]) -> bool {
+    let version = name.split('_').next().unwrap_or(name);
+    versions.iter().any(|ran| ran == version)
 }
 
 /// Looks only: the harness would make its table, and trip over a migration that makes it at the same time.
 pub(super) fn pending_migrations(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
     let all = match conn {
-        AnyConnection::Postgres(_) => names::<diesel::pg::Pg>(POSTGRES_MIGRATIONS),
-        AnyConnection::Sqlite(_) => names::<diesel::sqlite::Sqlite>(SQLITE_MIGRATIONS),
+        AnyConnection::Postgres(_) => names::<diesel::pg::Pg>(&POSTGRES_MIGRATIONS),
+        AnyConnection::Sqlite(_) => names::<diesel::sqlite::Sqlite>(&SQLITE_MIGRATIONS),
     }?;
     let exists = match conn {
         AnyConnection::Postgres(_) => {
@@ -273,11 +281,8 @@ pub(super) fn pending_migrations(conn: &mut AnyConnection) -> Result<Vec<String>
     }
     let ran: Vec<Version> =
         diesel::sql_query("/* pending_migrations */ SELECT version FROM __diesel_schema_migrations").load(conn)?;
-    let ran = |name: &String| {
-        ran.iter()
-            .any(|ran| name.split('_').next() == Some(ran.version.as_str()))
-    };
-    Ok(all.into_iter().filter(|name| !ran(name)).collect())
+    let ran: Vec<String> = ran.into_iter().map(|row| row.version).collect();
+    Ok(all.into_iter().filter(|name| !is_one_of(name, &ran)).collect())
 }
 
 #[derive(QueryableByName)]
@@ -292,7 +297,7 @@ struct Version {
     version: String,
 }
 
-fn names<DB: diesel::backend::Backend>(migrations: EmbeddedMigrations) -> Result<Vec<String>, StoreError> {
+fn names<DB: diesel::backend::Backend>(migrations: &EmbeddedMigrations) -> Result<Vec<String>, StoreError> {
     let all: Vec<Box<dyn Migration<DB>>> = migrations
         .migrations()
         .map_err(|error| StoreError::Migration(error.to_string()))?;

@@ -63,6 +63,7 @@ diesel::table! {
         criteria -> Text,
         image -> Binary,
         created_at -> Timestamp,
+        backend -> Nullable<Text>,
         backend_id -> Nullable<Text>,
         backend_image_url -> Nullable<Text>,
         making_token -> BigInt,

@@ -210,6 +210,7 @@ mod tests {
             display_name: "Three".to_owned(),
             description: "D".to_owned(),
             criteria: "C".to_owned(),
+            backend: None,
             backend_id: Some("b".to_owned()),
             backend_image_url: None,
             public_id: "p".to_owned(),

@@ -106,6 +106,7 @@ fn badge_class() -> BadgeClass {
         display_name: format!("Three <b>courses</b> 🎉 {}", "x".repeat(300)),
         description: "Enrolled in three courses 🎉".to_owned(),
         criteria: "A learner must ![enroll] in three courses".to_owned(),
+        backend: None,
         backend_id: None,
         backend_image_url: None,
         public_id: "0d9c7d6c-3f3c-4f0e-9c57-0b1f2f3a4b5c".to_owned(),

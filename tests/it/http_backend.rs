@@ -87,6 +87,7 @@ fn request() -> AwardRequest {
             display_name: "Three".to_owned(),
             description: "Three".to_owned(),
             criteria: "Three".to_owned(),
+            backend: None,
             backend_id: None,
             backend_image_url: None,
             public_id: "p1".to_owned(),

@@ -118,6 +118,7 @@ mod tests {
             display_name: "Three <b>courses</b> 🎉".to_owned(),
             description: "🎉".to_owned(),
             criteria: criteria.to_owned(),
+            backend: None,
             backend_id: None,
             backend_image_url: None,
             public_id: "p1".to_owned(),

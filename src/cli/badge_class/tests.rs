@@ -22,6 +22,7 @@ fn what_is_exported_is_imported() {
         display_name: "Three".to_owned(),
         description: "Enrolled in three".to_owned(),
         criteria: "Enroll".to_owned(),
+        backend: None,
         backend_id: Some("abc".to_owned()),
         backend_image_url: None,
         public_id: "9f3c".to_owned(),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::award::AwardState::{Blocked, Issued, Pending},
-    store::testing::databases,
+    store::{badge_classes, testing::databases},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,5 +49,29 @@ async fn a_badge_class_that_is_refused_blocks_its_awards() {
         until_all(&store, Blocked).await;
         running.stop().await;
         assert_eq!(backend.count(Call::Award), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_badge_class_of_another_backend_is_looked_for_and_made_at_this_one() {
+    for database in databases() {
+        let badge_class = database.badge_class("three");
+        let store = database.store();
+        store
+            .transaction("test", |tx| {
+                let making = badge_classes::claim_making(tx, badge_class.id, "another", TimeDelta::seconds(30))?;
+                let making = making.expect("nobody makes it");
+                badge_classes::complete_making(tx, badge_class.id, making, ("another", "id-there"), None)
+            })
+            .expect("made at another");
+        database.decide([1], &badge_class);
+        let backend = Scripted::remote();
+        let running = Running::start(&database, &backend);
+        until_all(&store, Issued).await;
+        running.stop().await;
+        assert_eq!((backend.count(Call::Find), backend.count(Call::Make)), (1, 1));
+        let stored = store.read("test", |tx| badge_classes::get(tx, badge_class.id));
+        let stored = stored.expect("it reads").expect("it is there");
+        assert!(stored.is_made_at("scripted") && !stored.is_made_at("another"));
     }
 }

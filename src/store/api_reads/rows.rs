@@ -13,7 +13,7 @@ use crate::domain::badge_class::{BadgeClass, BadgeClassId, BadgeClassKey};
 macro_rules! badge_class_columns {
     () => {
         "b.id AS badge_class_id, b.slug, b.issuing_component, b.course_id, b.mode, b.display_name, b.description, \
-         b.criteria, b.backend_id, b.backend_image_url, b.public_id"
+         b.criteria, b.backend AS made_at, b.backend_id, b.backend_image_url, b.public_id"
     };
 }
 pub(super) use badge_class_columns;
@@ -54,6 +54,8 @@ pub(super) struct BadgeClassRow {
     #[diesel(sql_type = Text)]
     pub(super) criteria: String,
     #[diesel(sql_type = Nullable<Text>)]
+    pub(super) made_at: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
     pub(super) backend_id: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     pub(super) backend_image_url: Option<String>,
@@ -74,6 +76,7 @@ impl From<BadgeClassRow> for BadgeClass {
             display_name: row.display_name,
             description: row.description,
             criteria: row.criteria,
+            backend: row.made_at,
             backend_id: row.backend_id,
             backend_image_url: row.backend_image_url,
             public_id: row.public_id,

@@ -129,6 +129,8 @@ struct DueRow {
     #[diesel(sql_type = Text)]
     criteria: String,
     #[diesel(sql_type = Nullable<Text>)]
+    backend: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
     backend_id: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     backend_image_url: Option<String>,
@@ -205,7 +207,7 @@ fn due(tx: &mut Tx<'_>, now: NaiveDateTime, limit: usize) -> Result<Vec<DueRow>,
          d.configuration_id, d.event_id, d.event_time, d.evidence_url, d.state, d.attempts, d.posted, d.lease_token, \
          d.first_post_at, coalesce(d.recipient, l.email) AS recipient, l.username, l.full_name, \
          b.id AS badge_class_id, b.public_id, b.slug, b.issuing_component, b.course_id, b.mode, b.display_name, \
-         b.description, b.criteria, b.backend_id, b.backend_image_url \
+         b.description, b.criteria, b.backend, b.backend_id, b.backend_image_url \
          FROM d JOIN learner l ON l.learner_id = d.learner_id JOIN badge_class b ON b.id = d.badge_class_id",
         of_state("uncertain", lock),
         of_state("pending", lock),
@@ -298,6 +300,7 @@ fn claimed(row: DueRow, now: NaiveDateTime) -> Result<ClaimedAward, StoreError> 
             display_name: row.display_name,
             description: row.description,
             criteria: row.criteria,
+            backend: row.backend,
             backend_id: row.backend_id,
             backend_image_url: row.backend_image_url,
             public_id: row.public_id,

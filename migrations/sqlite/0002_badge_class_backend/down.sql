@@ -1,0 +1,1 @@
+ALTER TABLE badge_class DROP COLUMN backend;
