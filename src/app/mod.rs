@@ -119,7 +119,7 @@ impl App {
                 &prepared,
             );
             let state = http::State::new(
-                parts::http(settings, &self.public_url)?,
+                parts::http(settings, &self.public_url),
                 Arc::clone(&self.store),
                 Arc::clone(&self.metrics),
                 checks,

@@ -1,8 +1,6 @@
 //! The settings of each room, made of the settings of the service.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
-
-use anyhow::{Context as _, bail};
+use std::{net::SocketAddr, sync::Arc};
 
 use super::token_cache::StoreTokenCache;
 use crate::{
@@ -14,7 +12,6 @@ use crate::{
     },
     clock::Clock,
     config::{Backend, Settings},
-    domain::image,
     http, ingest, kafka,
     store::Store,
     telemetry::Metrics,
@@ -72,7 +69,7 @@ pub(super) fn backend(
     Ok(match &settings.backend {
         Backend::Builtin => Arc::new(Builtin::new(builtin::Settings {
             public_url: public_url.to_owned(),
-            issuer: issuer(settings, public_url)?.profile,
+            issuer: issuer(settings, public_url).profile,
         })),
         Backend::Badgr(own) => {
             let tokens = StoreTokenCache::new(Arc::clone(store), own.tokens_cache_key.clone());
@@ -104,37 +101,28 @@ pub(super) fn backend(
 }
 
 /// What the HTTP server needs to know.
-pub(super) fn http(settings: &Settings, public_url: &str) -> anyhow::Result<http::Settings> {
-    Ok(http::Settings {
+pub(super) fn http(settings: &Settings, public_url: &str) -> http::Settings {
+    http::Settings {
         listen: settings.http_listen,
         public_url: public_url.to_owned(),
         jwt: settings.jwt.clone(),
-        issuer: issuer(settings, public_url)?,
+        issuer: issuer(settings, public_url),
         is_demo: settings.is_demo,
-    })
+    }
 }
 
-fn issuer(settings: &Settings, public_url: &str) -> anyhow::Result<http::Issuer> {
+fn issuer(settings: &Settings, public_url: &str) -> http::Issuer {
     let own = &settings.issuer;
     let host = url::Url::parse(public_url).ok();
     let host = host.as_ref().and_then(url::Url::host_str).unwrap_or("localhost");
-    let image = own.image.as_deref().map(issuer_image).transpose()?;
-    Ok(http::Issuer {
+    http::Issuer {
         profile: IssuerProfile {
             name: own.name.clone(),
             url: own.url.clone().unwrap_or_else(|| public_url.to_owned()),
             email: own.email.clone().unwrap_or_else(|| format!("badges@{host}")),
             description: own.description.clone(),
-            has_image: image.is_some(),
+            has_image: own.image.is_some(),
         },
-        image,
-    })
-}
-
-fn issuer_image(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = std::fs::read(path).with_context(|| format!("ISSUER_IMAGE: {} cannot be read", path.display()))?;
-    if let Err(error) = image::check_image(&bytes) {
-        bail!("ISSUER_IMAGE: {}: {error}", path.display());
+        image: own.image.clone(),
     }
-    Ok(bytes)
 }

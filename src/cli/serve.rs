@@ -7,6 +7,7 @@ use clap::Args;
 use super::{CliError, output::print};
 use crate::{
     app::{App, roles::Roles, signals},
+    backend::SetupError,
     clock::SystemClock,
     config::Settings,
     telemetry::init_logs,
@@ -38,7 +39,10 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
     let roles = arguments.roles.unwrap_or(Roles::ALL);
     let app = App::start(settings, roles, Arc::new(SystemClock))
         .await
-        .map_err(|error| CliError::chain(&error))?;
+        .map_err(|error| match error.downcast::<SetupError>() {
+            Ok(wrong) => wrong.into(),
+            Err(error) => CliError::chain(&error),
+        })?;
     if is_embedded {
         print(&format!(
             "embedded broker: KAFKA_BOOTSTRAP_SERVERS={} (it keeps nothing)",

@@ -164,8 +164,8 @@ pub struct Issuer {
     pub email: Option<String>,
     /// `ISSUER_DESCRIPTION`
     pub description: Option<String>,
-    /// `ISSUER_IMAGE`
-    pub image: Option<PathBuf>,
+    /// The content of `ISSUER_IMAGE`: a PNG.
+    pub image: Option<Vec<u8>>,
 }
 
 impl Settings {
@@ -237,7 +237,7 @@ impl Settings {
                 url: values.url("ISSUER_URL"),
                 email: values.text("ISSUER_EMAIL"),
                 description: values.text("ISSUER_DESCRIPTION"),
-                image: values.text("ISSUER_IMAGE").map(PathBuf::from),
+                image: values.image("ISSUER_IMAGE"),
             },
             log_format: values.choice("LOG_FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
             log_filter: values.text("RUST_LOG").unwrap_or_else(|| "info".to_owned()),

@@ -163,3 +163,17 @@ fn a_jwk_set_that_is_none_is_named_and_not_quoted() {
     assert_eq!(errors.len(), 1);
     assert!(errors[0].starts_with("environment: JWT_PUBLIC_SIGNING_JWK_SET: ") && !errors[0].contains("hunter2"));
 }
+
+#[test]
+fn an_issuer_image_that_is_none_is_a_wrong_setting() {
+    for (path, problem) in [
+        ("/nonexistent/accolade.png", "the file cannot be read"),
+        ("Cargo.toml", "PNG"),
+    ] {
+        let errors = from_environment(&[("ISSUER_IMAGE", path)]).expect_err("wrong");
+        assert!(
+            matches!(errors.as_slice(), [error] if error.contains("ISSUER_IMAGE") && error.contains(problem) && !error.contains(path)),
+            "{errors:?}"
+        );
+    }
+}

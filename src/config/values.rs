@@ -6,7 +6,7 @@ use super::{
     names::{is_kafka_property, kafka_property},
     source::{ConfigError, Place, Raw, Source},
 };
-use crate::{kafka, secret::Secret};
+use crate::{domain::image, kafka, secret::Secret};
 
 pub(super) struct Values {
     source: Source,
@@ -134,6 +134,17 @@ impl Values {
             self.error(name, "expected a URL with {certificate_uuid} or {course_id} in it");
         }
         Some(text)
+    }
+
+    /// The content of a badge image's file. Neither the path nor the content is quoted.
+    pub(super) fn image(&mut self, name: &str) -> Option<Vec<u8>> {
+        let path = self.text(name)?;
+        let read = std::fs::read(path).map_err(|error| format!("the file cannot be read: {error}"));
+        let checked = read.and_then(|bytes| match image::check_image(&bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(error.to_string()),
+        });
+        checked.map_err(|problem| self.error(name, problem)).ok()
     }
 
     pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
