@@ -148,7 +148,7 @@ impl Publisher {
     async fn publish_events(&self, stop: &CancellationToken) -> Result<bool, StoreError> {
         let events = self
             .store
-            .run(|store| store.transaction("claim_events", |tx| outbox::claim(tx, EVENTS, LEASE)))
+            .run(|store| store.relaxed_transaction("claim_events", |tx| outbox::claim(tx, EVENTS, LEASE)))
             .await?;
         if events.is_empty() {
             return Ok(false);
@@ -214,7 +214,7 @@ impl Publisher {
             let once = Arc::clone(&work);
             let kept = self
                 .store
-                .run(move |store| store.transaction(name, |tx| once(tx)))
+                .run(move |store| store.relaxed_transaction(name, |tx| once(tx)))
                 .await;
             match kept {
                 Ok(()) => {
@@ -232,7 +232,7 @@ impl Publisher {
         let letters = self
             .store
             .run(|store| {
-                store.transaction("claim_dead_letters", |tx| {
+                store.relaxed_transaction("claim_dead_letters", |tx| {
                     dead_letter_relay::claim(tx, LETTERS, LETTER_BYTES, LEASE)
                 })
             })

@@ -13,12 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{IssueError, Issuer, attempt::Done, delta};
 use crate::store::{
-    Patience, StoreError,
+    Patience, StoreError, Tx,
     awards::{self, Claim},
 };
 
 /// Awards that a local backend issues in one transaction.
 const BATCH: usize = 256;
+/// The transaction in which a batch is claimed.
+const CLAIM: &str = "claim_awards";
 /// How often it is tried whether what blocked awards is gone, and with how many of them.
 const PROBE_EVERY: Duration = Duration::from_secs(600);
 const PROBES: usize = 16;
@@ -153,8 +155,14 @@ impl Issuer {
 
     async fn claim(&self, limit: usize) -> Result<Claim, StoreError> {
         let (lease, settle) = (delta(self.lease()), delta(self.backend.settle_time()));
+        let claim = move |tx: &mut Tx<'_>| awards::claim(tx, limit, lease, settle);
+        // What the backend is asked outside this process must be known to have been asked.
+        let local = self.backend.is_local();
         self.store
-            .run(move |store| store.transaction("claim_awards", |tx| awards::claim(tx, limit, lease, settle)))
+            .run(move |store| match local {
+                true => store.relaxed_transaction(CLAIM, claim),
+                false => store.transaction(CLAIM, claim),
+            })
             .await
     }
 

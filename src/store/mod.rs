@@ -119,6 +119,16 @@ impl Store {
         self.transaction_after(&self.batch_preamble, name, work)
     }
 
+    /// The same for what may as well be done again: it does not wait for the disk, and a crash of PostgreSQL, not one of
+    /// this process, may undo what was committed within the last second.
+    pub fn relaxed_transaction<T>(
+        &self,
+        name: &'static str,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.transaction_after("SET LOCAL synchronous_commit = off", name, work)
+    }
+
     fn transaction_after<T>(
         &self,
         preamble: &str,
