@@ -176,12 +176,14 @@ impl App {
             stop: self.stop.clone(),
         };
         let topics = parts::topics(settings);
-        let own = ingest::Settings {
-            award: settings.enable_openbadges,
-            evidence_url_template: settings.evidence_url_template.clone(),
-        };
-        for _ in 0..settings.ingest_consumers {
-            let (kafka, topics, own, shared) = (kafka.clone(), topics.clone(), own.clone(), shared.clone());
+        for consumer in 0..settings.ingest_consumers {
+            let own = ingest::Settings {
+                award: settings.enable_openbadges,
+                evidence_url_template: settings.evidence_url_template.clone(),
+                consumer,
+                consumers: settings.ingest_consumers,
+            };
+            let (kafka, topics, shared) = (kafka.clone(), topics.clone(), shared.clone());
             let begin = wait_for(prepared, &self.stop);
             let runtime = tokio::runtime::Handle::current();
             self.intake.spawn_thread("ingest", move || {

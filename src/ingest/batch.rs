@@ -11,6 +11,7 @@ use std::{
 use super::{
     BatchOutcome, Content, Item, Outcome, Settings, decide,
     fold::Fold,
+    lanes::Lanes,
     memory::{Learnt, Memory, Overlay},
 };
 use crate::{
@@ -40,6 +41,7 @@ pub struct Batch {
     rules: Arc<RulesCache>,
     settings: Settings,
     memory: Memory,
+    lanes: Lanes,
 }
 
 /// The award that a `badge.requested` asks for.
@@ -49,6 +51,7 @@ impl Batch {
     /// A writer that remembers nothing yet.
     pub fn new(store: Arc<Store>, rules: Arc<RulesCache>, settings: Settings) -> Self {
         Self {
+            lanes: Lanes::of_consumer(settings.consumer, settings.consumers),
             store,
             rules,
             settings,
@@ -56,19 +59,37 @@ impl Batch {
         }
     }
 
-    /// Does all that these records ask for, in one transaction: facts, decisions, dead letters, positions.
+    /// Does all that these records ask for: facts, decisions, dead letters, positions. In one transaction, or in a few
+    /// when there are many records; then the last one holds dead letters and positions.
     ///
     /// The records of a partition come in the order of their offsets. The same records again change nothing but the
-    /// positions, and keep their dead letters once more.
+    /// positions, and keep their dead letters once more. After an error some facts and decisions may be kept already.
     pub fn apply(&mut self, items: &[Item]) -> Result<BatchOutcome, StoreError> {
+        let lanes = self.lanes.split(items);
+        let last = lanes.len() - 1;
+        let mut whole = BatchOutcome::of(items.len());
+        for (n, places) in lanes.iter().enumerate() {
+            let share: Vec<&Item> = places.iter().map(|place| &items[*place]).collect();
+            let next = if n == last { next_offsets(items) } else { Vec::new() };
+            whole.add(self.write(&share, &next)?, places);
+        }
+        Ok(whole)
+    }
+
+    fn write(&mut self, items: &[&Item], next: &[NextOffset]) -> Result<BatchOutcome, StoreError> {
         let Self {
             store,
             rules,
             settings,
             memory,
+            ..
         } = self;
-        let applied = store.batch_transaction("ingest", |tx| work(tx, items, rules, settings, memory));
-        match applied {
+        let written = store.batch_transaction("ingest", |tx| {
+            let done = work(tx, items, rules, settings, memory)?;
+            positions::store(tx, next)?;
+            Ok(done)
+        });
+        match written {
             Ok((outcome, learnt)) => {
                 self.memory.keep(learnt);
                 Ok(outcome)
@@ -83,7 +104,7 @@ impl Batch {
 
 fn work(
     tx: &mut Tx<'_>,
-    items: &[Item],
+    items: &[&Item],
     rules: &RulesCache,
     settings: &Settings,
     memory: &Memory,
@@ -125,7 +146,6 @@ fn work(
         .filter_map(|(item, judged)| judged.letter(item))
         .collect();
     dead_letters::insert(tx, &letters)?;
-    positions::store(tx, &next_offsets(items))?;
     Ok((tally(items, &outcomes, &new, unblocked), known.learnt()))
 }
 
@@ -163,11 +183,11 @@ impl Judged {
 /// Holds the learners, reads their facts and folds every event in.
 fn fold(
     tx: &mut Tx<'_>,
-    items: &[Item],
+    items: &[&Item],
     known: &Overlay<'_>,
     settings: &Settings,
 ) -> Result<(Fold, Vec<Judged>), StoreError> {
-    let events = || items.iter().filter_map(Item::event);
+    let events = || items.iter().filter_map(|item| item.event());
     let ids: BTreeSet<LearnerId> = events().filter_map(learner_of).collect();
     let held = learners::hold(tx, &ids.iter().copied().collect::<Vec<_>>())?;
     let rows: HashSet<LearnerId> = held.iter().map(|learner| learner.id).collect();
@@ -248,7 +268,7 @@ fn take(fold: &mut Fold, event: &Event, known: &Overlay<'_>, settings: &Settings
 /// Adds the decisions that were asked for, and judges the requests for badge classes that do not exist.
 fn requested(
     tx: &mut Tx<'_>,
-    items: &[Item],
+    items: &[&Item],
     fold: &Fold,
     known: &mut Overlay<'_>,
     decisions: &mut Vec<Decision>,
@@ -325,7 +345,7 @@ fn request_of(decision: &Decision) -> Request {
 }
 
 /// One past the last record of each partition.
-pub(super) fn next_offsets(items: &[Item]) -> Vec<NextOffset> {
+pub(super) fn next_offsets<'a>(items: impl IntoIterator<Item = &'a Item>) -> Vec<NextOffset> {
     let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
     for Item { record, .. } in items {
         let offset = next.entry((&record.topic, record.partition)).or_default();
@@ -340,7 +360,7 @@ pub(super) fn next_offsets(items: &[Item]) -> Vec<NextOffset> {
         .collect()
 }
 
-fn tally(items: &[Item], judged: &[Judged], new: &[Decision], unblocked: usize) -> BatchOutcome {
+fn tally(items: &[&Item], judged: &[Judged], new: &[Decision], unblocked: usize) -> BatchOutcome {
     let mut outcome = BatchOutcome {
         unblocked,
         ..BatchOutcome::default()

@@ -27,6 +27,9 @@ const BATCH_RECORDS: usize = 1000;
 const BATCH_BYTES: usize = 4 << 20;
 /// The longest that one poll waits, and so the longest that a stop waits for an idle consumer.
 const POLL: Duration = Duration::from_millis(100);
+/// Batches follow each other no faster than this, and gather what comes meanwhile: each costs a commit, which at a
+/// steady trickle is most of the work.
+const PACE: Duration = Duration::from_millis(10);
 const LAG: Duration = Duration::from_secs(1);
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -100,6 +103,7 @@ pub fn run(kafka: &kafka::Settings, topics: &Topics, settings: &Settings, shared
         failures: 0,
         lag_at: Instant::now(),
         commit_at: Instant::now(),
+        next_batch_at: Instant::now(),
         uncommitted: false,
         lagging: Vec::new(),
     };
@@ -140,6 +144,7 @@ struct Reading<'a> {
     failures: u32,
     lag_at: Instant,
     commit_at: Instant,
+    next_batch_at: Instant,
     uncommitted: bool,
     lagging: Vec<(String, String)>,
 }
@@ -149,7 +154,11 @@ impl Reading<'_> {
         self.entry.alive();
         self.measure_lag();
         self.commit_now_and_then();
-        let records = match self.consumer.poll_batch(BATCH_RECORDS, BATCH_BYTES, POLL) {
+        let polled = self
+            .consumer
+            .poll_batch(BATCH_RECORDS, BATCH_BYTES, POLL, self.next_batch_at);
+        self.next_batch_at = Instant::now() + PACE;
+        let records = match polled {
             Ok(records) => {
                 if !records.is_empty() {
                     self.entry.set_error(None);

@@ -66,7 +66,7 @@ impl<'m> Overlay<'m> {
     }
 
     /// Gives every course of the batch its row, and writes what is newly told of them.
-    pub(super) fn courses(&mut self, tx: &mut Tx<'_>, items: &[Item]) -> Result<(), StoreError> {
+    pub(super) fn courses(&mut self, tx: &mut Tx<'_>, items: &[&Item]) -> Result<(), StoreError> {
         let told: Vec<_> = items
             .iter()
             .enumerate()

@@ -10,6 +10,7 @@ mod decide;
 mod fold;
 mod health;
 mod item;
+mod lanes;
 mod memory;
 mod outcome;
 #[cfg(test)]
@@ -29,6 +30,10 @@ pub struct Settings {
     pub award: bool,
     /// `EVIDENCE_URL_TEMPLATE`: where a certificate is shown whose event has no `url`.
     pub evidence_url_template: Option<String>,
+    /// Which of this process's consumers it is, from 0.
+    pub consumer: usize,
+    /// How many consumers this process has.
+    pub consumers: usize,
 }
 
 impl Settings {

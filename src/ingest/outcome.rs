@@ -45,6 +45,31 @@ pub struct BatchOutcome {
 }
 
 impl BatchOutcome {
+    /// Nothing done yet with this many records.
+    pub(super) fn of(records: usize) -> Self {
+        Self {
+            records: vec![Outcome::Ignored; records],
+            ..Self::default()
+        }
+    }
+
+    /// Adds what was done with the records at these places.
+    pub(super) fn add(&mut self, part: Self, places: &[usize]) {
+        for (outcome, place) in part.records.into_iter().zip(places) {
+            self.records[*place] = outcome;
+        }
+        for (label, n) in part.events {
+            *self.events.entry(label).or_default() += n;
+        }
+        for (label, n) in part.dead_letters {
+            *self.dead_letters.entry(label).or_default() += n;
+        }
+        for (kind, n) in part.decided {
+            *self.decided.entry(kind).or_default() += n;
+        }
+        self.unblocked += part.unblocked;
+    }
+
     /// Whether there is work for the issue loop.
     pub fn has_awards(&self) -> bool {
         self.unblocked > 0 || !self.decided.is_empty()

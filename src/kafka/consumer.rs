@@ -102,9 +102,9 @@ impl Consumer {
         })
     }
 
-    /// Waits up to `first_wait` for a record, then takes along whatever else is there, without
-    /// waiting, until there are `max_records` or they hold `max_bytes` (which the last one may
-    /// exceed). Records of a partition come in the order of their offsets; records of partitions
+    /// Waits up to `first_wait` for a record, then takes along whatever else is there or comes
+    /// until `gather_until`, until there are `max_records` or they hold `max_bytes` (which the last
+    /// one may exceed). Records of a partition come in the order of their offsets; records of partitions
     /// that were taken meanwhile are left out. An empty batch is no error.
     ///
     /// # Errors
@@ -117,6 +117,7 @@ impl Consumer {
         max_records: usize,
         max_bytes: usize,
         first_wait: Duration,
+        gather_until: Instant,
     ) -> Result<Vec<Record>, KafkaError> {
         if let Some(error) = self.pending.take() {
             return Err(error);
@@ -125,11 +126,8 @@ impl Consumer {
         let mut batch = Vec::new();
         let mut bytes = 0;
         loop {
-            let wait = if batch.is_empty() {
-                deadline.saturating_duration_since(Instant::now())
-            } else {
-                Duration::ZERO
-            };
+            let until = if batch.is_empty() { deadline } else { gather_until };
+            let wait = until.saturating_duration_since(Instant::now());
             let polled = self.inner.poll(wait);
             leave_out_taken(&self.state, &mut batch);
             match polled {

@@ -81,7 +81,11 @@ impl Running {
         while records.len() < count {
             assert!(Instant::now() < deadline, "{} of {count} records came", records.len());
             let wait = Duration::from_millis(50);
-            records.extend(consumer.poll_batch(1000, usize::MAX, wait).expect("polled"));
+            records.extend(
+                consumer
+                    .poll_batch(1000, usize::MAX, wait, std::time::Instant::now())
+                    .expect("polled"),
+            );
         }
         records
     }

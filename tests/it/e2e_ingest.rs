@@ -56,7 +56,7 @@ impl Group {
         let (kafka, topics) = (self.kafka.clone(), self.topics.clone());
         let settings = ingest::Settings {
             award: true,
-            evidence_url_template: None,
+            ..ingest::Settings::default()
         };
         let thread = std::thread::spawn(move || ingest::run(&kafka, &topics, &settings, &shared));
         Member { stop, thread }

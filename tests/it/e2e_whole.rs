@@ -31,7 +31,8 @@ async fn check(world: &World, badgr: &FakeBadgr, records: usize) {
     })
     .await;
     let lives: Vec<Life> = (1..=LEARNERS).map(Life::of).collect();
-    let sql = "SELECT CAST(enrolled AS text) || ' ' || CAST(completed AS text) AS line FROM learner ORDER BY learner_id";
+    let sql =
+        "SELECT CAST(enrolled AS text) || ' ' || CAST(completed AS text) AS line FROM learner ORDER BY learner_id";
     let counters: Vec<String> = lives.iter().map(Life::counters).collect();
     assert_eq!(world.database.lines(sql), counters, "the newest facts count");
     let demanded: usize = lives.iter().map(|life| life.badges().0.len()).sum();

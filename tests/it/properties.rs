@@ -230,7 +230,7 @@ impl Side {
             Arc::default(),
             Ingest {
                 award: true,
-                evidence_url_template: None,
+                ..Ingest::default()
             },
         );
         let types = TopicTypes::new(["enrollment.created"], ["certificate.generated"]);

@@ -73,7 +73,7 @@ impl Drop for Awards {
 
 fn read(mut consumer: Consumer, awards: &Sender<Result<Award, CliError>>) {
     while !awards.is_closed() {
-        let batch = match consumer.poll_batch(100, 1 << 20, POLL) {
+        let batch = match consumer.poll_batch(100, 1 << 20, POLL, std::time::Instant::now()) {
             Ok(batch) => batch,
             Err(error) if error.is_fatal() => {
                 drop(awards.blocking_send(Err(error.into())));

@@ -2,6 +2,7 @@
 
 mod badges;
 mod histories;
+mod lanes;
 mod races;
 mod reading;
 mod support;

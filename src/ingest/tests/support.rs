@@ -28,6 +28,7 @@ pub fn writer_to(store: Arc<Store>) -> Batch {
     let settings = Settings {
         award: true,
         evidence_url_template: Some("https://lms/{certificate_uuid}".to_owned()),
+        ..Settings::default()
     };
     Batch::new(store, Arc::default(), settings)
 }

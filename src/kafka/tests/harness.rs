@@ -115,7 +115,7 @@ pub fn poll_until(consumer: &mut Consumer, what: &str, holds: impl Fn(&Consumer)
 
 pub fn poll(consumer: &mut Consumer) -> Vec<Record> {
     consumer
-        .poll_batch(1000, 4 << 20, Duration::from_millis(50))
+        .poll_batch(1000, 4 << 20, Duration::from_millis(50), std::time::Instant::now())
         .expect("the poll succeeds")
 }
 

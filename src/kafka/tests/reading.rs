@@ -101,7 +101,7 @@ async fn the_limits_of_a_batch_are_kept() {
     while batches.iter().sum::<usize>() < 10 {
         assert!(Instant::now() < deadline);
         let batch = consumer
-            .poll_batch(4, 4 << 20, Duration::from_millis(50))
+            .poll_batch(4, 4 << 20, Duration::from_millis(50), std::time::Instant::now())
             .expect("polled");
         batches.push(batch.len());
     }
@@ -109,7 +109,9 @@ async fn the_limits_of_a_batch_are_kept() {
     consumer.seek(TOPIC, 0, 0).expect("the partition is held");
     let batch = loop {
         assert!(Instant::now() < deadline);
-        let batch = consumer.poll_batch(1000, 5, Duration::from_millis(50)).expect("polled");
+        let batch = consumer
+            .poll_batch(1000, 5, Duration::from_millis(50), std::time::Instant::now())
+            .expect("polled");
         if !batch.is_empty() {
             break batch;
         }

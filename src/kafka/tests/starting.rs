@@ -69,7 +69,7 @@ async fn paused_when_partitions_are_given_during_a_pause() {
     consumer.pause_all().expect("paused");
     poll_until(&mut consumer, "assigned", |c| c.is_assigned());
     // Long enough for a record to come if it were not paused.
-    let none = consumer.poll_batch(10, 1 << 20, Duration::from_millis(500));
+    let none = consumer.poll_batch(10, 1 << 20, Duration::from_millis(500), std::time::Instant::now());
     assert_eq!(none.expect("polled"), []);
     consumer.resume_all().expect("resumed");
     assert_eq!(values(&read(&mut consumer, 1)), ["0"]);
