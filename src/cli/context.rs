@@ -7,7 +7,10 @@ use crate::{
     clock::SystemClock,
     config::Settings,
     kafka,
-    store::{self, Store},
+    store::{
+        self, Store,
+        audit::{Actor, Via},
+    },
     telemetry::{Metrics, init_logs},
 };
 
@@ -77,4 +80,15 @@ pub(super) fn kafka(settings: &Settings, bootstrap_servers: &str) -> kafka::Sett
         .map(|(name, value)| (name.clone(), value.expose().to_owned()))
         .collect();
     kafka
+}
+
+/// Who is recorded with a change: the user of the operating system, as far as the environment says.
+pub(super) fn actor() -> Actor {
+    let name = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    Actor {
+        name: name.unwrap_or_default(),
+        via: Via::CommandLine,
+    }
 }

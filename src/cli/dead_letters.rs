@@ -1,9 +1,16 @@
 //! `accolade dead-letters`
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::{CliError, context, output::print};
-use crate::{config::Settings, store::positions};
+use crate::{
+    config::Settings,
+    store::{
+        audit::{self, Action},
+        positions,
+    },
+};
 
 /// Records that could not be processed
 #[derive(Debug, Subcommand)]
@@ -19,8 +26,12 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<(), CliError>
     context::quiet_logs(settings)?;
     let Command::Resume = command;
     let store = context::migrated_store(settings)?;
+    let actor = context::actor();
     let had_stopped = store
-        .transaction("resume_consumers", positions::resume)
+        .transaction("resume_consumers", |tx| {
+            audit::record(tx, &actor, Action::ResumeConsumers, "consumers", &json!({}))?;
+            positions::resume(tx)
+        })
         .map_err(|error| CliError::database(&settings.database_url, &error))?;
     print(if had_stopped {
         "the consumers go on within a second"

@@ -17,7 +17,10 @@ use serde_json::Value;
 pub use self::keys::InvalidJwtSettings;
 use self::keys::Key;
 use super::{State, problem::Problem};
-use crate::secret::Secret;
+use crate::{
+    secret::Secret,
+    store::audit::{Actor, Via},
+};
 
 /// Clocks of two machines may differ by this much. In seconds.
 const LEEWAY_S: f64 = 1.0;
@@ -125,6 +128,14 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Who is recorded with a change.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            name: self.username().to_owned(),
+            via: Via::Api,
+        }
+    }
+
     /// The name by which changes are recorded.
     pub fn username(&self) -> &str {
         self.username.as_deref().unwrap_or_default()

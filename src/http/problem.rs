@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::store::StoreError;
+use crate::{store::StoreError, wire::fields::FieldProblem};
 
 /// The media type of a problem document.
 const MEDIA_TYPE: &str = "application/problem+json";
@@ -23,7 +23,8 @@ const DETAIL_BYTES: usize = 8 * 1024;
 pub struct Problem {
     status: StatusCode,
     detail: String,
-    field: Option<&'static str>,
+    field: Option<String>,
+    errors: Vec<FieldProblem>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -35,7 +36,9 @@ struct Document<'a> {
     status: u16,
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'static str>,
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldProblem],
 }
 
 impl Problem {
@@ -45,14 +48,25 @@ impl Problem {
             status,
             detail: detail.into(),
             field: None,
+            errors: Vec::new(),
             headers: Vec::new(),
         }
     }
 
     /// 400: the field and what is expected of it.
-    pub fn field(field: &'static str, expected: &str) -> Self {
+    pub fn field(field: &str, expected: impl std::fmt::Display) -> Self {
         let mut problem = Self::new(StatusCode::BAD_REQUEST, format!("{field}: {expected}"));
-        problem.field = Some(field);
+        problem.field = Some(field.to_owned());
+        problem
+    }
+
+    /// 400: every field that is wrong, and why.
+    pub fn fields(errors: Vec<FieldProblem>) -> Self {
+        let lines = errors.iter().map(|error| format!("{}: {}", error.field, error.problem));
+        let detail = lines.collect::<Vec<_>>().join("; ");
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, detail);
+        problem.field = errors.first().map(|error| error.field.clone());
+        problem.errors = errors;
         problem
     }
 
@@ -86,7 +100,8 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: &self.detail,
-            field: self.field,
+            field: self.field.as_deref(),
+            errors: &self.errors,
         };
         let mut response = (self.status, Json(document)).into_response();
         let headers = response.headers_mut();

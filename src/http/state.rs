@@ -93,6 +93,15 @@ impl State {
         format!("{}{path}", self.0.settings.public_url)
     }
 
+    /// Changes the store in one transaction; what goes wrong there is logged and becomes a problem.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        Ok(self.0.store.run(move |store| store.transaction(name, work)).await?)
+    }
+
     /// Reads from the store; what goes wrong there is logged and becomes a problem.
     pub(super) async fn read<T: Send + 'static>(
         &self,

@@ -88,6 +88,16 @@ impl Site {
         self.get(path, &[("authorization", &format!("JWT {token}"))]).await
     }
 
+    /// Sends JSON as a learner, or as an administrator named `staff`.
+    pub(super) async fn send_as(&self, username: &str, method: Method, path: &str, body: &Value) -> Reply {
+        let token = super::auth::tests::token_of(username);
+        let headers = [
+            ("authorization", &*format!("JWT {token}")),
+            ("content-type", "application/json"),
+        ];
+        self.send(method, path, &headers, Body::from(body.to_string())).await
+    }
+
     pub(super) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Reply {
         send(self.router(), method, path, headers, body).await
     }

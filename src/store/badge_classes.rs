@@ -1,5 +1,8 @@
 //! Badge classes and their images, and who may make one at the backend.
 
+mod change;
+mod list;
+
 use std::collections::HashMap;
 
 use chrono::{NaiveDateTime, TimeDelta};
@@ -8,10 +11,17 @@ use diesel::{
     SelectableHelper, sql_query,
     sql_types::{BigInt, Binary, Bool, Integer, Text, Timestamp},
 };
+use serde_json::json;
 use uuid::Uuid;
+
+pub use self::{
+    change::{Change, change},
+    list::{BadgeClassFilter, count, page},
+};
 
 use super::{
     StoreError, Tx,
+    audit::{self, Action, Actor},
     bulk::{Column, Statement},
     schema::badge_class,
 };
@@ -160,6 +170,21 @@ pub fn get_or_create(tx: &mut Tx<'_>, new: &NewBadgeClass) -> Result<(BadgeClass
     .execute(tx.conn)?;
     let stored = find(tx, &new.key)?.ok_or(StoreError::NotFound)?;
     Ok((stored, inserted == 1))
+}
+
+/// The same for a person: that it was made goes to the audit log.
+pub fn get_or_create_by(tx: &mut Tx<'_>, new: &NewBadgeClass, actor: &Actor) -> Result<(BadgeClass, bool), StoreError> {
+    let (class, created) = get_or_create(tx, new)?;
+    if created {
+        let BadgeClassKey {
+            slug,
+            issuing_component,
+            course_id,
+        } = &class.key;
+        let details = json!({"slug": slug, "issuing_component": issuing_component, "course_id": course_id});
+        audit::record(tx, actor, Action::CreateBadgeClass, &class.id.0.to_string(), &details)?;
+    }
+    Ok((class, created))
 }
 
 #[derive(QueryableByName)]

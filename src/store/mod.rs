@@ -6,6 +6,7 @@
 
 pub mod api_reads;
 pub mod assertions;
+pub mod audit;
 pub mod awards;
 pub mod backfill;
 pub mod badge_classes;

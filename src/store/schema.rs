@@ -211,6 +211,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    audit (id) {
+        id -> BigInt,
+        created_at -> Timestamp,
+        actor -> Text,
+        via -> Text,
+        action -> Text,
+        target -> Text,
+        details -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     course,
     learner,
@@ -225,4 +237,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     consumer_position,
     consumer_resume,
     token_cache,
+    audit,
 );

@@ -1,10 +1,12 @@
 //! Bytes to domain and back; no sockets.
 
+pub mod badge_class;
 pub mod badge_event;
 mod canonical;
 mod cloud_event;
 pub mod dead_letter;
 pub mod decode;
+pub mod fields;
 pub mod outgoing_event;
 mod platform_event;
 pub mod record;

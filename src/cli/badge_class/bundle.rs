@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::fields::Fields;
 use crate::{
     domain::badge_class::{BadgeClass, NewBadgeClass},
     store::{Store, StoreError, badge_classes},
+    wire::{
+        badge_class::{data_uri, read},
+        fields::{FieldProblem, Fields},
+    },
 };
-
-pub(super) const DATA_URI: &str = "data:image/png;base64,";
 
 /// The whole file.
 #[derive(Debug, Serialize)]
@@ -43,7 +43,7 @@ impl Entry {
             description: class.description,
             criteria: class.criteria,
             mode: class.mode,
-            image: format!("{DATA_URI}{}", STANDARD.encode(image)),
+            image: data_uri(image),
         }
     }
 }
@@ -80,12 +80,14 @@ pub(in crate::cli) fn parse(
     let mut problems = Vec::new();
     let mut classes = Vec::new();
     for (index, value) in entries.iter().enumerate() {
-        let mut fields = Fields {
-            index,
-            value,
-            problems: &mut problems,
+        let Some(object) = value.as_object() else {
+            problems.push(format!("badge_classes[{index}]: expected an object"));
+            continue;
         };
-        classes.push(fields.badge_class(&read_image));
+        let mut fields = Fields::new(object);
+        classes.push(read(&mut fields, &read_image));
+        let line = |FieldProblem { field, problem }| format!("badge_classes[{index}].{field}: {problem}");
+        problems.extend(fields.finish().err().into_iter().flatten().map(line));
     }
     if problems.is_empty() {
         Ok(classes)

@@ -1,7 +1,6 @@
 //! `accolade badge-class`
 
 pub(super) mod bundle;
-mod fields;
 #[cfg(test)]
 mod tests;
 
@@ -116,10 +115,11 @@ fn import(settings: &Settings, file: &Path) -> Result<(), CliError> {
     let classes = bundle::parse(&text, |image| bundle::image_beside(file, image))
         .map_err(|problems| CliError::Failed(problems.iter().map(|problem| format!("{name}: {problem}")).collect()))?;
     let store = context::migrated_store(settings)?;
+    let actor = context::actor();
     let stored = store.transaction("import_badge_classes", |tx| {
         classes
             .iter()
-            .map(|class| badge_classes::get_or_create(tx, class))
+            .map(|class| badge_classes::get_or_create_by(tx, class, &actor))
             .collect::<Result<Vec<_>, _>>()
     });
     let stored = stored.map_err(|error| CliError::database(&settings.database_url, &error))?;

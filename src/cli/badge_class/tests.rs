@@ -63,9 +63,9 @@ fn all_that_is_wrong_is_told_by_entry_and_field() {
     for (index, start) in [
         "badge_classes[0].slug: ",
         "badge_classes[0].issuing_component: expected a text",
+        "badge_classes[0].course_id: ",
         "badge_classes[0].display_name: needed",
         "badge_classes[0].image: not base64",
-        "badge_classes[0].course_id: ",
         "badge_classes[1]: expected an object",
         "badge_classes[2].image: gone.png: not found",
     ]

@@ -21,6 +21,7 @@ use crate::{
     domain::evaluate::Rules,
     store::{
         Store, StoreError,
+        audit::{self, Action},
         event_badges::{self, NewConfiguration},
     },
 };
@@ -114,14 +115,23 @@ fn set(settings: &Settings, path: &Path) -> Result<(), CliError> {
 /// Adds the configuration and, if it says so, activates it: its rules. The inner error has a line for each thing that
 /// is wrong with its texts; nothing is saved then.
 pub(super) fn save(store: &Store, file: &ConfigurationFile) -> Result<Result<Rules, Vec<String>>, StoreError> {
+    let actor = context::actor();
     let new = NewConfiguration {
         texts: file.texts.clone(),
         enabled: file.enabled,
-        changed_by: "command line".to_owned(),
+        changed_by: actor.name.clone(),
     };
     store.transaction("set_event_badges", |tx| match event_badges::check(tx, &new.texts)? {
         Ok(rules) => {
             let configuration_id = event_badges::insert(tx, &new)?;
+            let details = json!({"enabled": new.enabled});
+            audit::record(
+                tx,
+                &actor,
+                Action::SetEventBadges,
+                &configuration_id.to_string(),
+                &details,
+            )?;
             Ok(Ok(Rules {
                 configuration_id,
                 ..rules

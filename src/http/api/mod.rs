@@ -2,17 +2,31 @@
 
 mod assertions;
 mod awards;
+mod badge_classes;
+mod body;
 mod page;
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{MethodRouter, get},
+};
 
 use super::State;
 
 pub(super) fn routes() -> Router<State> {
-    Router::new()
+    let routes: [(&str, MethodRouter<State>); 4] = [
+        ("assertions/user/{username}", get(assertions::of_user)),
+        ("badge-classes", get(badge_classes::list).post(badge_classes::create)),
+        (
+            "badge-classes/{id}",
+            get(badge_classes::read).patch(badge_classes::change),
+        ),
+        ("awards", get(awards::list)),
+    ];
+    routes.into_iter().fold(Router::new(), |router, (path, methods)| {
         // Open edX had the slash, people forget it.
-        .route("/api/badges/v1/assertions/user/{username}/", get(assertions::of_user))
-        .route("/api/badges/v1/assertions/user/{username}", get(assertions::of_user))
-        .route("/api/badges/v1/awards/", get(awards::list))
-        .route("/api/badges/v1/awards", get(awards::list))
+        router
+            .route(&format!("/api/badges/v1/{path}/"), methods.clone())
+            .route(&format!("/api/badges/v1/{path}"), methods)
+    })
 }

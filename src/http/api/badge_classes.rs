@@ -1,0 +1,224 @@
+//! Badge classes: listed, read, created, changed; for administrators.
+
+mod multipart;
+
+use axum::{
+    Json,
+    extract::{FromRequest, Path, Request, State as Shared},
+    http::{StatusCode, Uri},
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    assertions::image_url_of,
+    body::{Object, media_type},
+    page::{Page, Query},
+};
+use crate::{
+    domain::{
+        badge_class::{BadgeClass, BadgeClassId, NewBadgeClass},
+        limits::{check_name, check_text},
+    },
+    http::{State, auth::Caller, problem::Problem},
+    store::{
+        audit::{self, Action},
+        badge_classes::{self, BadgeClassFilter, Change},
+    },
+    wire::{badge_class, fields::Fields},
+};
+
+const IMAGE: &str = "expected a data URI, data:image/png;base64,…, or multipart/form-data with the file";
+
+/// A badge class as answered.
+#[derive(Debug, Serialize)]
+pub(super) struct BadgeClassItem {
+    id: i32,
+    slug: String,
+    issuing_component: String,
+    course_id: Option<String>,
+    mode: String,
+    display_name: String,
+    description: String,
+    criteria: String,
+    image_url: String,
+    backend: Option<String>,
+    backend_id: Option<String>,
+}
+
+/// A badge class that was changed, and what the change does not reach.
+#[derive(Debug, Serialize)]
+pub(super) struct ChangedItem {
+    #[serde(flatten)]
+    badge_class: BadgeClassItem,
+    note: Option<&'static str>,
+}
+
+/// `GET /api/badges/v1/badge-classes/`, by issuing component, slug and course; `slug`, `issuing_component` and
+/// `course_id` filter.
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Page<BadgeClassItem>>, Problem> {
+    caller.require_administrator()?;
+    let query = Query::of(&uri);
+    let filter = BadgeClassFilter {
+        slug: query.get("slug").map(str::to_owned),
+        issuing_component: query.get("issuing_component").map(str::to_owned),
+        course_id: query.get("course_id").map(|text| text.replace(' ', "+")),
+    };
+    for (name, text) in [
+        ("slug", &filter.slug),
+        ("issuing_component", &filter.issuing_component),
+        ("course_id", &filter.course_id),
+    ] {
+        let text = text.as_deref().unwrap_or_default();
+        check_name(text).map_err(|problem| Problem::field(name, problem))?;
+    }
+    let page = query.page()?;
+    let read = state.read("list_badge_classes", move |tx| {
+        let place = match page.within(badge_classes::count(tx, &filter)?) {
+            Ok(place) => place,
+            Err(beyond) => return Ok(Err(beyond)),
+        };
+        Ok(Ok((place, badge_classes::page(tx, &filter, place.window())?)))
+    });
+    let (place, classes) = read.await??;
+    let items = classes.into_iter().map(|class| item(&state, class)).collect();
+    Ok(Json(place.page(&state, &query, items)))
+}
+
+/// `GET /api/badges/v1/badge-classes/{id}/`
+pub(super) async fn read(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<BadgeClassItem>, Problem> {
+    caller.require_administrator()?;
+    let id = id_of(&id)?;
+    let found = state
+        .read("read_badge_class", move |tx| badge_classes::get(tx, id))
+        .await?;
+    Ok(Json(item(&state, found.ok_or_else(unknown)?)))
+}
+
+/// `POST /api/badges/v1/badge-classes/`, get-or-create: 201 created, 200 already there and unchanged.
+pub(super) async fn create(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require_administrator()?;
+    let new = new_badge_class(request, &state).await?;
+    let actor = caller.actor();
+    let made = state.write("create_badge_class", move |tx| {
+        badge_classes::get_or_create_by(tx, &new, &actor)
+    });
+    let (class, created) = made.await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(item(&state, class))).into_response())
+}
+
+/// `PATCH /api/badges/v1/badge-classes/{id}/`: name, description, criteria, mode and image; what it is known by stays.
+pub(super) async fn change(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Object,
+) -> Result<Json<ChangedItem>, Problem> {
+    caller.require_administrator()?;
+    let id = id_of(&id)?;
+    let change = body.read(change_of)?;
+    let actor = caller.actor();
+    let changed = state.write("change_badge_class", move |tx| {
+        let Some(class) = badge_classes::change(tx, id, &change)? else {
+            return Ok(None);
+        };
+        let details = json!({"fields": change.fields()});
+        audit::record(tx, &actor, Action::ChangeBadgeClass, &id.0.to_string(), &details)?;
+        Ok(Some(class))
+    });
+    let class = changed.await?.ok_or_else(unknown)?;
+    let note = class.backend_id.is_some().then_some(
+        "The badge backend keeps the badge class as it was when it was made there; assertions show it like that. This \
+         service's own pages, lists and events show the change.",
+    );
+    Ok(Json(ChangedItem {
+        badge_class: item(&state, class),
+        note,
+    }))
+}
+
+fn change_of(fields: &mut Fields<'_>) -> Change {
+    for name in ["slug", "issuing_component", "course_id"] {
+        if fields.has(name) {
+            fields.problem(
+                name,
+                "cannot be changed: it is what the badge class is known by; create another one",
+            );
+        }
+    }
+    let mut needed = |name: &str| {
+        let text = fields.text(name, check_text)?;
+        if text.is_empty() {
+            fields.problem(name, "must not be empty");
+        }
+        Some(text)
+    };
+    let (display_name, description, criteria) = (needed("display_name"), needed("description"), needed("criteria"));
+    let mode = fields.text("mode", check_name);
+    let image = match fields.value("image") {
+        Some(_) => badge_class::required_image(fields, "image", |_| Err(IMAGE.to_owned())),
+        None => None,
+    };
+    Change {
+        display_name,
+        description,
+        criteria,
+        mode,
+        image,
+    }
+}
+
+async fn new_badge_class(request: Request, state: &State) -> Result<NewBadgeClass, Problem> {
+    match media_type(request.headers()).as_deref() {
+        Some("multipart/form-data") => multipart::badge_class(request, state).await,
+        Some("application/json") => {
+            let body = Object::from_request(request, state).await?;
+            body.read(|fields| badge_class::read(fields, |_| Err(IMAGE.to_owned())))
+        }
+        _ => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Send application/json with the image as a data URI, or multipart/form-data with the image as a file.",
+        )),
+    }
+}
+
+pub(super) fn id_of(text: &str) -> Result<BadgeClassId, Problem> {
+    text.parse().map(BadgeClassId).map_err(|_| unknown())
+}
+
+pub(super) fn unknown() -> Problem {
+    Problem::not_found("There is no badge class of this id.")
+}
+
+pub(super) fn item(state: &State, class: BadgeClass) -> BadgeClassItem {
+    BadgeClassItem {
+        id: class.id.0,
+        image_url: image_url_of(state, &class),
+        slug: class.key.slug,
+        issuing_component: class.key.issuing_component,
+        course_id: Some(class.key.course_id).filter(|course| !course.is_empty()),
+        mode: class.mode,
+        display_name: class.display_name,
+        description: class.description,
+        criteria: class.criteria,
+        backend: class.backend,
+        backend_id: class.backend_id,
+    }
+}
+
+#[cfg(test)]
+mod tests;

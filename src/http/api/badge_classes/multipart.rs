@@ -1,0 +1,45 @@
+//! A badge class as a form: text fields, and the image as a file.
+
+use axum::extract::{FromRequest as _, Multipart, Request};
+use serde_json::{Map, Value};
+
+use crate::{
+    domain::badge_class::NewBadgeClass,
+    http::{State, problem::Problem},
+    wire::{badge_class, fields::Fields},
+};
+
+/// Reads the form; 400 with all that is wrong.
+pub(super) async fn badge_class(request: Request, state: &State) -> Result<NewBadgeClass, Problem> {
+    let wrong = |_| {
+        Problem::field(
+            "body",
+            "expected a form as multipart/form-data makes it, of at most 1 MiB",
+        )
+    };
+    let mut form = Multipart::from_request(request, state).await.map_err(|_| {
+        Problem::field(
+            "body",
+            "expected a form as multipart/form-data makes it, with a boundary",
+        )
+    })?;
+    let (mut texts, mut image) = (Map::new(), None);
+    while let Some(field) = form.next_field().await.map_err(wrong)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let is_file = field.file_name().is_some();
+        let bytes = field.bytes().await.map_err(wrong)?;
+        if name == "image" && is_file {
+            image = Some(bytes.to_vec());
+            continue;
+        }
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| Problem::field(&name, "expected a text in UTF-8"))?;
+        texts.insert(name, Value::String(text));
+    }
+    if image.is_some() {
+        texts.insert("image".to_owned(), Value::String("the file".to_owned()));
+    }
+    let mut fields = Fields::new(&texts);
+    let new = badge_class::read(&mut fields, |_| image.ok_or_else(|| "expected a file".to_owned()));
+    fields.finish().map_err(Problem::fields)?;
+    Ok(new)
+}

@@ -1,0 +1,72 @@
+//! Bodies of requests: JSON objects.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    http::problem::Problem,
+    wire::fields::{FieldProblem, Fields},
+};
+
+/// The body of a request: an object, in `application/json`.
+#[derive(Debug, Default)]
+pub(super) struct Object(pub(super) Map<String, Value>);
+
+impl Object {
+    /// Reads the fields of this object; 400 with all that is wrong.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&mut Fields<'_>) -> T) -> Result<T, Problem> {
+        let mut fields = Fields::new(&self.0);
+        let value = read(&mut fields);
+        fields.finish().map_err(Problem::fields)?;
+        Ok(value)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(object)) => Ok(Self(object)),
+            Ok(_) => Err(Problem::fields(vec![FieldProblem {
+                field: "body".to_owned(),
+                problem: "expected a JSON object".to_owned(),
+            }])),
+            Err(error) => Err(Problem::fields(vec![FieldProblem {
+                field: "body".to_owned(),
+                problem: format!("not JSON at line {} column {}", error.line(), error.column()),
+            }])),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Object {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if media_type(request.headers()).as_deref() != Some("application/json") {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Send JSON, with the header Content-Type: application/json.",
+            ));
+        }
+        let bytes = whole(request, state).await?;
+        Self::parse(&bytes)
+    }
+}
+
+/// The whole body, as far as the service takes it.
+pub(super) async fn whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        Problem::new(
+            rejection.status(),
+            "The body is too large, or did not arrive whole: at most 1 MiB is taken.",
+        )
+    })
+}
+
+/// The media type of a body without its parameters, in lower case.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}

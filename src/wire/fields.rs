@@ -1,0 +1,149 @@
+//! JSON objects that people and programs write, read field by field: all that is wrong is told at once.
+
+use serde_json::{Map, Value};
+
+use crate::domain::limits::InvalidText;
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FieldProblem {
+    /// Its name.
+    pub field: String,
+    /// What is wrong, never what it holds.
+    pub problem: String,
+}
+
+/// How a text is checked.
+type Check = fn(&str) -> Result<(), InvalidText>;
+
+/// The fields of an object; what is wrong with them is collected.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    object: &'a Map<String, Value>,
+    problems: Vec<FieldProblem>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of this object.
+    pub fn new(object: &'a Map<String, Value>) -> Self {
+        Self {
+            object,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Notes what is wrong with a field.
+    pub fn problem(&mut self, field: &str, problem: impl std::fmt::Display) {
+        self.problems.push(FieldProblem {
+            field: field.to_owned(),
+            problem: problem.to_string(),
+        });
+    }
+
+    /// A field that may be missing or null.
+    pub fn value(&self, name: &str) -> Option<&'a Value> {
+        self.object.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Whether a field is there, be it null.
+    pub fn has(&self, name: &str) -> bool {
+        self.object.contains_key(name)
+    }
+
+    /// A text, without the blanks around it; `None` where it is missing, null, or wrong.
+    pub fn text(&mut self, name: &str, check: Check) -> Option<String> {
+        let text = match self.value(name)? {
+            Value::String(text) => text.trim().to_owned(),
+            _ => {
+                self.problem(name, "expected a text");
+                return None;
+            }
+        };
+        // An empty text is for the caller to judge: often it means "none".
+        match check(&text) {
+            Err(problem) if !text.is_empty() => {
+                self.problem(name, problem);
+                None
+            }
+            _ => Some(text),
+        }
+    }
+
+    /// A text that may be left out: then it is empty.
+    pub fn optional(&mut self, name: &str, check: Check) -> String {
+        self.text(name, check).unwrap_or_default()
+    }
+
+    /// A text that must be there, and not be empty.
+    pub fn required(&mut self, name: &str, check: Check) -> String {
+        let before = self.problems.len();
+        let text = self.optional(name, check);
+        if text.is_empty() && self.problems.len() == before {
+            self.problem(name, "needed");
+        }
+        text
+    }
+
+    /// A switch that may be left out.
+    pub fn switch(&mut self, name: &str) -> Option<bool> {
+        match self.value(name)? {
+            Value::Bool(on) => Some(*on),
+            _ => {
+                self.problem(name, "expected true or false");
+                None
+            }
+        }
+    }
+
+    /// A whole number that may be left out.
+    pub fn integer(&mut self, name: &str) -> Option<i64> {
+        let value = self.value(name)?;
+        let number = value.as_i64();
+        if number.is_none() {
+            self.problem(name, "expected a whole number");
+        }
+        number
+    }
+
+    /// All that is wrong; nothing, when all is well. Fields that nobody asked for do no harm.
+    pub fn finish(self) -> Result<(), Vec<FieldProblem>> {
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(self.problems)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::limits::{check_slug, check_text};
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let value = json!({"slug": "a b", "name": 7, "on": "yes", "count": 1.5, "unknown": 1, "empty": ""});
+        let object = value.as_object().expect("an object");
+        let mut fields = Fields::new(object);
+        assert_eq!(fields.required("slug", check_slug), "");
+        assert_eq!(fields.text("name", check_text), None);
+        assert_eq!(fields.required("empty", check_text), "");
+        assert_eq!(fields.required("missing", check_text), "");
+        assert_eq!((fields.switch("on"), fields.integer("count")), (None, None));
+        let problems = fields.finish().expect_err("wrong");
+        let named: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(named, ["slug", "name", "empty", "missing", "on", "count"]);
+    }
+
+    #[test]
+    fn what_is_right_is_read() {
+        let value = json!({"slug": " three ", "on": false, "count": 3, "none": null});
+        let mut fields = Fields::new(value.as_object().expect("an object"));
+        assert_eq!(fields.required("slug", check_slug), "three");
+        assert_eq!((fields.switch("on"), fields.integer("count")), (Some(false), Some(3)));
+        assert_eq!(fields.text("none", check_text), None);
+        assert_eq!(fields.finish(), Ok(()));
+    }
+}
