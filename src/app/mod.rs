@@ -123,6 +123,7 @@ impl App {
                 Arc::clone(&self.store),
                 Arc::clone(&self.metrics),
                 checks,
+                Arc::clone(&decided),
                 self.stop.clone(),
             );
             let close = self.close.clone();

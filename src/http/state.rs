@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{JwtSettings, ReadinessCheck, Settings, problem::Problem};
@@ -38,16 +39,18 @@ struct Parts {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     checks: Vec<ReadinessCheck>,
+    decided: Arc<Notify>,
     stop: CancellationToken,
 }
 
 impl State {
-    /// `stop` is the token of the whole service: once it is cancelled, `/readyz` answers 503.
+    /// `decided` wakes the issue loop of this process, where there is one. `stop` is the token of the whole service: once it is cancelled, `/readyz` answers 503.
     pub fn new(
         mut settings: Settings,
         store: Arc<Store>,
         metrics: Arc<Metrics>,
         checks: Vec<ReadinessCheck>,
+        decided: Arc<Notify>,
         stop: CancellationToken,
     ) -> Self {
         settings.issuer.profile.has_image = settings.issuer.image.is_some();
@@ -56,6 +59,7 @@ impl State {
             store,
             metrics,
             checks,
+            decided,
             stop,
         }))
     }
@@ -78,6 +82,11 @@ impl State {
 
     pub(super) fn checks(&self) -> &[ReadinessCheck] {
         &self.0.checks
+    }
+
+    /// There is a new award.
+    pub(super) fn wake_issue(&self) {
+        self.0.decided.notify_one();
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -66,7 +66,14 @@ impl Site {
             is_demo,
         };
         let metrics = Arc::new(Metrics::new());
-        let state = State::new(settings, database.store(), metrics, checks, stop.clone());
+        let state = State::new(
+            settings,
+            database.store(),
+            metrics,
+            checks,
+            Arc::default(),
+            stop.clone(),
+        );
         Self { database, stop, state }
     }
 

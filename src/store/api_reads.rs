@@ -2,15 +2,20 @@
 //!
 //! Each statement serves both databases: `$n` placeholders, whose first appearances are in order.
 
+mod one;
 mod rows;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamp},
+    sql_types::{BigInt, Binary, Nullable, Text},
 };
 
-use self::rows::{AssertionRow, BadgeClassRow, Count, assertion_columns, badge_class_columns};
+pub use self::one::{assertion_of_award, award, award_of};
+use self::rows::{
+    AssertionRow, AwardRow, BadgeClassRow, Count, ListedAssertionRow, assertion_columns, award_columns,
+    badge_class_columns,
+};
 use super::{StoreError, Tx};
 use crate::domain::{CourseKey, LearnerId, award::AwardState, badge_class::BadgeClass};
 
@@ -152,19 +157,8 @@ pub fn assertions_of(
     filter: &AssertionFilter,
     window: Window,
 ) -> Result<Vec<ListedAssertion>, StoreError> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(embed)]
-        badge_class: BadgeClassRow,
-        #[diesel(sql_type = Text)]
-        image_url: String,
-        #[diesel(sql_type = Text)]
-        assertion_url: String,
-        #[diesel(sql_type = Timestamp)]
-        created_at: NaiveDateTime,
-    }
     let (slug, component, course) = filter.texts();
-    let rows: Vec<Row> = sql_query(concat!(
+    let rows: Vec<ListedAssertionRow> = sql_query(concat!(
         "/* assertions_of */ SELECT ",
         badge_class_columns!(),
         ", a.image_url, a.assertion_url, a.created_at \
@@ -180,15 +174,7 @@ pub fn assertions_of(
     .bind::<BigInt, _>(window.length)
     .bind::<BigInt, _>(window.start)
     .load(tx.conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| ListedAssertion {
-            badge_class: row.badge_class.into(),
-            image_url: row.image_url,
-            assertion_url: row.assertion_url,
-            created: row.created_at.and_utc(),
-        })
-        .collect())
+    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 /// Whether there is a badge class of this slug and issuing component, in this course (`None`: in any or none).
@@ -298,59 +284,17 @@ pub fn count_awards(tx: &mut Tx<'_>, state: Option<AwardState>) -> Result<i64, S
 
 /// Awards of everybody, in one state or in all, newest first.
 pub fn awards(tx: &mut Tx<'_>, state: Option<AwardState>, window: Window) -> Result<Vec<ListedAward>, StoreError> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(embed)]
-        badge_class: BadgeClassRow,
-        #[diesel(sql_type = Text)]
-        award_id: String,
-        #[diesel(sql_type = Text)]
-        state: String,
-        #[diesel(sql_type = Nullable<Text>)]
-        state_reason: Option<String>,
-        #[diesel(sql_type = Text)]
-        rule: String,
-        #[diesel(sql_type = BigInt)]
-        learner_id: i64,
-        #[diesel(sql_type = Nullable<Text>)]
-        username: Option<String>,
-        #[diesel(sql_type = Integer)]
-        attempts: i32,
-        #[diesel(sql_type = Nullable<Text>)]
-        last_error: Option<String>,
-        #[diesel(sql_type = Timestamp)]
-        next_attempt_at: NaiveDateTime,
-        #[diesel(sql_type = Timestamp)]
-        created_at: NaiveDateTime,
-    }
-    let rows: Vec<Row> = sql_query(concat!(
+    let rows: Vec<AwardRow> = sql_query(concat!(
         "/* awards */ SELECT ",
         badge_class_columns!(),
-        ", w.id AS award_id, w.state, w.state_reason, w.rule, w.learner_id, l.username, w.attempts, w.last_error, \
-         w.next_attempt_at, w.created_at \
-         FROM award w JOIN badge_class b ON b.id = w.badge_class_id LEFT JOIN learner l ON l.learner_id = w.learner_id \
-         WHERE ($1 = '*' OR w.state = $1) ORDER BY w.created_at DESC, w.id DESC LIMIT $2 OFFSET $3",
+        award_columns!(),
+        "WHERE ($1 = '*' OR w.state = $1) ORDER BY w.created_at DESC, w.id DESC LIMIT $2 OFFSET $3",
     ))
     .bind::<Text, _>(state.map_or("*", AwardState::as_str))
     .bind::<BigInt, _>(window.length)
     .bind::<BigInt, _>(window.start)
     .load(tx.conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| ListedAward {
-            id: row.award_id,
-            state: row.state,
-            state_reason: row.state_reason,
-            rule: row.rule,
-            learner: LearnerId(row.learner_id),
-            username: row.username.unwrap_or_default(),
-            badge_class: row.badge_class.into(),
-            attempts: row.attempts,
-            last_error: row.last_error,
-            next_attempt_at: row.next_attempt_at.and_utc(),
-            created: row.created_at.and_utc(),
-        })
-        .collect())
+    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ fn missing(tx: &mut Tx<'_>, filter: &AssertionFilter) -> Result<Option<&'static 
     }
 }
 
-fn item(state: &State, assertion: ListedAssertion) -> AssertionItem {
+pub(super) fn item(state: &State, assertion: ListedAssertion) -> AssertionItem {
     let ListedAssertion {
         badge_class,
         image_url,

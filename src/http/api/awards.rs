@@ -68,7 +68,7 @@ pub(super) async fn list(
     Ok(Json(place.page(&state, &query, awards.into_iter().map(item).collect())))
 }
 
-fn item(award: ListedAward) -> AwardItem {
+pub(super) fn item(award: ListedAward) -> AwardItem {
     let key = award.badge_class.key;
     AwardItem {
         id: award.id,

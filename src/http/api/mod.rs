@@ -1,6 +1,7 @@
 //! `/api/badges/v1/`: the API of badges.
 
 mod assertions;
+mod award;
 mod awards;
 mod badge_classes;
 mod body;
@@ -8,19 +9,21 @@ mod page;
 
 use axum::{
     Router,
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post},
 };
 
 use super::State;
 
 pub(super) fn routes() -> Router<State> {
-    let routes: [(&str, MethodRouter<State>); 4] = [
+    let routes: [(&str, MethodRouter<State>); 6] = [
         ("assertions/user/{username}", get(assertions::of_user)),
         ("badge-classes", get(badge_classes::list).post(badge_classes::create)),
         (
             "badge-classes/{id}",
             get(badge_classes::read).patch(badge_classes::change),
         ),
+        ("badge-classes/{id}/award", post(award::award)),
+        ("badge-classes/{id}/assertions", get(award::assertions_of)),
         ("awards", get(awards::list)),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, methods)| {

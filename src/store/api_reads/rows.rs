@@ -6,8 +6,11 @@ use diesel::{
     sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
 
-use super::PublicAssertion;
-use crate::domain::badge_class::{BadgeClass, BadgeClassId, BadgeClassKey};
+use super::{ListedAssertion, ListedAward, PublicAssertion};
+use crate::domain::{
+    LearnerId,
+    badge_class::{BadgeClass, BadgeClassId, BadgeClassKey},
+};
 
 /// The columns of [`BadgeClassRow`], from `badge_class b`.
 macro_rules! badge_class_columns {
@@ -28,6 +31,83 @@ macro_rules! assertion_columns {
     };
 }
 pub(super) use assertion_columns;
+
+/// The further columns of [`AwardRow`], and the tables that it is read from.
+macro_rules! award_columns {
+    () => {
+        ", w.id AS award_id, w.state, w.state_reason, w.rule, w.learner_id, l.username, w.attempts, w.last_error, \
+         w.next_attempt_at, w.created_at \
+         FROM award w JOIN badge_class b ON b.id = w.badge_class_id LEFT JOIN learner l ON l.learner_id = w.learner_id "
+    };
+}
+pub(super) use award_columns;
+
+#[derive(QueryableByName)]
+pub(super) struct AwardRow {
+    #[diesel(embed)]
+    badge_class: BadgeClassRow,
+    #[diesel(sql_type = Text)]
+    award_id: String,
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    state_reason: Option<String>,
+    #[diesel(sql_type = Text)]
+    rule: String,
+    #[diesel(sql_type = BigInt)]
+    learner_id: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    username: Option<String>,
+    #[diesel(sql_type = Integer)]
+    attempts: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    last_error: Option<String>,
+    #[diesel(sql_type = Timestamp)]
+    next_attempt_at: NaiveDateTime,
+    #[diesel(sql_type = Timestamp)]
+    created_at: NaiveDateTime,
+}
+
+impl From<AwardRow> for ListedAward {
+    fn from(row: AwardRow) -> Self {
+        Self {
+            id: row.award_id,
+            state: row.state,
+            state_reason: row.state_reason,
+            rule: row.rule,
+            learner: LearnerId(row.learner_id),
+            username: row.username.unwrap_or_default(),
+            badge_class: row.badge_class.into(),
+            attempts: row.attempts,
+            last_error: row.last_error,
+            next_attempt_at: row.next_attempt_at.and_utc(),
+            created: row.created_at.and_utc(),
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+pub(super) struct ListedAssertionRow {
+    #[diesel(embed)]
+    badge_class: BadgeClassRow,
+    #[diesel(sql_type = Text)]
+    image_url: String,
+    #[diesel(sql_type = Text)]
+    assertion_url: String,
+    #[diesel(sql_type = Timestamp)]
+    created_at: NaiveDateTime,
+}
+
+impl From<ListedAssertionRow> for ListedAssertion {
+    fn from(row: ListedAssertionRow) -> Self {
+        Self {
+            badge_class: row.badge_class.into(),
+            image_url: row.image_url,
+            assertion_url: row.assertion_url,
+            created: row.created_at.and_utc(),
+        }
+    }
+}
 
 #[derive(QueryableByName)]
 pub(super) struct Count {
