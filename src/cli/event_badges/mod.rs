@@ -1,6 +1,7 @@
 //! `accolade event-badges`
 
 mod file;
+mod preview;
 
 use std::{
     fs,
@@ -47,6 +48,16 @@ pub(super) enum Command {
         /// The file to read
         file: PathBuf,
     },
+    /// Count how many learners each badge of a file would reach now, and how many of them have it already
+    ///
+    /// Nothing is written.
+    Preview {
+        /// The file to read
+        file: PathBuf,
+        /// As a JSON list
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) fn run(settings: &Settings, command: Command) -> Result<(), CliError> {
@@ -54,6 +65,7 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<(), CliError>
     match command {
         Command::Show { json } => show(settings, json),
         Command::Set { file } => set(settings, &file),
+        Command::Preview { file, json } => preview::run(settings, &file, json),
     }
 }
 
@@ -88,18 +100,21 @@ fn show(settings: &Settings, as_json: bool) -> Result<(), CliError> {
     ))
 }
 
+/// The configuration in this file.
+fn read(path: &Path) -> Result<ConfigurationFile, CliError> {
+    let text = fs::read_to_string(path).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
+    ConfigurationFile::parse(&text).map_err(|problems| wrong(path, problems, "; nothing was saved"))
+}
+
+/// A line for each thing that is wrong with a file.
+fn wrong(path: &Path, problems: Vec<String>, end: &str) -> CliError {
+    let line = |problem: &String| format!("{}: {problem}{end}", path.display());
+    CliError::Failed(problems.iter().map(line).collect())
+}
+
 fn set(settings: &Settings, path: &Path) -> Result<(), CliError> {
-    let name = path.display();
-    let text = fs::read_to_string(path).map_err(|error| CliError::failed(format!("{name}: {error}")))?;
-    let in_file = |problems: Vec<String>| {
-        CliError::Failed(
-            problems
-                .iter()
-                .map(|problem| format!("{name}: {problem}; nothing was saved"))
-                .collect(),
-        )
-    };
-    let file = ConfigurationFile::parse(&text).map_err(in_file)?;
+    let in_file = |problems| wrong(path, problems, "; nothing was saved");
+    let file = read(path)?;
     let store = context::migrated_store(settings)?;
     let saved = save(&store, &file).map_err(|error| CliError::database(&settings.database_url, &error))?;
     let rules = saved.map_err(in_file)?;

@@ -5,6 +5,7 @@ mod award;
 mod awards;
 mod badge_classes;
 mod body;
+mod event_badges;
 mod page;
 
 use axum::{
@@ -15,7 +16,7 @@ use axum::{
 use super::State;
 
 pub(super) fn routes() -> Router<State> {
-    let routes: [(&str, MethodRouter<State>); 6] = [
+    let routes: [(&str, MethodRouter<State>); 8] = [
         ("assertions/user/{username}", get(assertions::of_user)),
         ("badge-classes", get(badge_classes::list).post(badge_classes::create)),
         (
@@ -24,6 +25,8 @@ pub(super) fn routes() -> Router<State> {
         ),
         ("badge-classes/{id}/award", post(award::award)),
         ("badge-classes/{id}/assertions", get(award::assertions_of)),
+        ("event-badges", get(event_badges::list).post(event_badges::create)),
+        ("event-badges/preview", post(event_badges::preview)),
         ("awards", get(awards::list)),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, methods)| {
