@@ -24,6 +24,7 @@ pub mod outbox;
 mod patience;
 pub mod positions;
 pub mod preview;
+pub mod progress;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;

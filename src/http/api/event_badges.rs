@@ -71,13 +71,7 @@ pub(super) async fn list(
     let page = query.page()?;
     let all = state.read("list_event_badges", event_badges::list).await?;
     let place = page.within(i64::try_from(all.len()).unwrap_or(i64::MAX))?;
-    let window = place.window();
-    let (start, length) = (usize::try_from(window.start), usize::try_from(window.length));
-    let shown = all
-        .into_iter()
-        .skip(start.unwrap_or(usize::MAX))
-        .take(length.unwrap_or_default());
-    Ok(Json(place.page(&state, &query, shown.map(item).collect())))
+    Ok(Json(place.page(&state, &query, place.part_of(all).map(item).collect())))
 }
 
 /// `POST /api/badges/v1/event-badges/`: adds a configuration and, where it is `enabled`, activates it, which reaches

@@ -7,6 +7,7 @@ mod badge_classes;
 mod body;
 mod event_badges;
 mod page;
+mod progress;
 
 use axum::{
     Router,
@@ -16,7 +17,7 @@ use axum::{
 use super::State;
 
 pub(super) fn routes() -> Router<State> {
-    let routes: [(&str, MethodRouter<State>); 8] = [
+    let routes: [(&str, MethodRouter<State>); 9] = [
         ("assertions/user/{username}", get(assertions::of_user)),
         ("badge-classes", get(badge_classes::list).post(badge_classes::create)),
         (
@@ -27,6 +28,7 @@ pub(super) fn routes() -> Router<State> {
         ("badge-classes/{id}/assertions", get(award::assertions_of)),
         ("event-badges", get(event_badges::list).post(event_badges::create)),
         ("event-badges/preview", post(event_badges::preview)),
+        ("progress/user/{username}", get(progress::of_user)),
         ("awards", get(awards::list)),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, methods)| {

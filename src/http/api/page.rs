@@ -120,6 +120,13 @@ impl PagePlace {
         }
     }
 
+    /// This page's part of a whole list.
+    pub(super) fn part_of<T>(self, all: Vec<T>) -> impl Iterator<Item = T> {
+        let Window { start, length } = self.window();
+        let number = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
+        all.into_iter().skip(number(start)).take(number(length))
+    }
+
     pub(super) fn page<T>(self, state: &State, query: &Query, results: Vec<T>) -> Page<T> {
         Page {
             count: self.count,
