@@ -8,6 +8,7 @@ mod attempt;
 mod breaker;
 mod gauges;
 mod making;
+mod revoking;
 mod run;
 #[cfg(test)]
 mod tests;

@@ -33,13 +33,16 @@ impl Issuer {
             let (issuer, stop) = (Arc::clone(&issuer), stop.clone());
             tokio::spawn(async move { issuer.probe(&stop).await })
         };
+        let revoking = tokio::spawn(Arc::clone(&issuer).revoke_all(stop.clone()));
         let ended = if issuer.backend.is_local() {
             issuer.run_local(&stop).await
         } else {
             issuer.run_remote(&stop).await
         };
         probing.abort();
-        Ok(ended?)
+        let revoked = revoking.await;
+        ended?;
+        revoked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
     async fn run_local(&self, stop: &CancellationToken) -> Result<(), StoreError> {

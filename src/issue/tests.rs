@@ -2,6 +2,7 @@
 
 mod crash;
 mod making;
+mod revoking;
 mod scripted;
 mod transitions;
 mod trouble;

@@ -25,6 +25,7 @@ mod patience;
 pub mod positions;
 pub mod preview;
 pub mod progress;
+pub mod revocations;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;

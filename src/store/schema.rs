@@ -165,6 +165,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    revocation (learner_id, award_id) {
+        learner_id -> BigInt,
+        award_id -> Text,
+        reason -> Text,
+        created_at -> Timestamp,
+        attempts -> Integer,
+        next_attempt_at -> Timestamp,
+        lease_token -> BigInt,
+        last_error -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     dead_letter (id) {
         id -> BigInt,
         topic -> Text,
@@ -233,6 +246,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     award,
     assertion,
     outbox,
+    revocation,
     dead_letter,
     consumer_position,
     consumer_resume,

@@ -8,6 +8,7 @@ mod body;
 mod event_badges;
 mod page;
 mod progress;
+mod revoke;
 
 use axum::{
     Router,
@@ -17,7 +18,7 @@ use axum::{
 use super::State;
 
 pub(super) fn routes() -> Router<State> {
-    let routes: [(&str, MethodRouter<State>); 9] = [
+    let routes: [(&str, MethodRouter<State>); 10] = [
         ("assertions/user/{username}", get(assertions::of_user)),
         ("badge-classes", get(badge_classes::list).post(badge_classes::create)),
         (
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<State> {
         ("event-badges", get(event_badges::list).post(event_badges::create)),
         ("event-badges/preview", post(event_badges::preview)),
         ("progress/user/{username}", get(progress::of_user)),
+        ("assertions/{id}/revoke", post(revoke::revoke)),
         ("awards", get(awards::list)),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, methods)| {

@@ -41,6 +41,7 @@ pub(super) enum Call {
     Find,
     Award,
     LookUp,
+    Revoke,
 }
 
 #[derive(Default)]
@@ -163,6 +164,7 @@ fn name(call: Call) -> &'static str {
         Call::Find => "find",
         Call::Award => "award",
         Call::LookUp => "look_up",
+        Call::Revoke => "revoke",
     }
 }
 
@@ -253,7 +255,7 @@ impl BadgingBackend for Scripted {
     }
 
     fn revoke<'a>(&'a self, _request: &'a RevokeRequest) -> BoxFuture<'a, Result<(), BackendError>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(self.run(Call::Revoke, |_| Ok(())))
     }
 
     fn reach(&self) -> BoxFuture<'_, Result<String, BackendError>> {

@@ -1,0 +1,114 @@
+//! Revocations on their way.
+
+use diesel::{QueryDsl, RunQueryDsl};
+use serde_json::Value;
+
+use super::{
+    Running, Scripted,
+    scripted::{Call, Fault},
+    until, until_all,
+};
+use crate::{
+    domain::award::AwardState::Issued,
+    store::{
+        Store, assertions,
+        audit::{Actor, Via},
+        revocations,
+        schema::{assertion, outbox, revocation},
+        testing::{TestDatabase, databases},
+    },
+};
+
+fn ask(store: &Store) -> String {
+    let actor = Actor {
+        name: "staff".to_owned(),
+        via: Via::Api,
+    };
+    store
+        .transaction("test", |tx| {
+            let id: String = assertion::table.select(assertion::id).first(tx.conn)?;
+            revocations::request(tx, &id, "a mistake", &actor)?;
+            // Once more does no harm.
+            revocations::request(tx, &id, "another reason", &actor)?;
+            Ok(id)
+        })
+        .expect("asked for")
+}
+
+async fn issued(database: &TestDatabase, backend: &std::sync::Arc<Scripted>) -> Running {
+    database.decide([1], &database.badge_class("three"));
+    let running = Running::start(database, backend);
+    until_all(&database.store(), Issued).await;
+    running
+}
+
+fn events(store: &Store) -> Vec<(i64, String, Value)> {
+    let read = store.read("test", |tx| {
+        let rows: Vec<(i64, String, String)> = outbox::table
+            .select((outbox::seq, outbox::event_type, outbox::payload))
+            .order(outbox::seq)
+            .load(tx.conn)?;
+        Ok(rows)
+    });
+    let parsed =
+        |(seq, kind, payload): (i64, String, String)| (seq, kind, serde_json::from_str(&payload).expect("JSON"));
+    read.expect("read").into_iter().map(parsed).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_revoked_at_the_backend_is_told_after_what_was_awarded() {
+    for database in databases() {
+        let (backend, store) = (Scripted::remote(), database.store());
+        let running = issued(&database, &backend).await;
+        let id = ask(&store);
+        let revoked = || {
+            let found = store.read("test", |tx| assertions::get(tx, &id)).expect("read");
+            found.and_then(|assertion| assertion.revoked)
+        };
+        until("revoked", || revoked().is_some()).await;
+        assert_eq!(revoked().expect("revoked").1, "a mistake");
+        running.stop().await;
+        assert_eq!(backend.count(Call::Revoke), 1);
+        let told = events(&store);
+        let kinds: Vec<(i64, &str)> = told.iter().map(|(seq, kind, _)| (*seq, kind.as_str())).collect();
+        assert_eq!(kinds, [(1, "badge.awarded"), (2, "badge.revoked")]);
+        assert_eq!(told[1].2["assertion"], told[0].2["assertion"]);
+        assert_eq!(told[1].2["revocation"]["reason"], "a mistake");
+        let left: i64 = store
+            .read("test", |tx| Ok(revocation::table.count().get_result(tx.conn)?))
+            .expect("read");
+        assert_eq!(left, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_fails_is_asked_again_and_nothing_is_told_before() {
+    for database in databases() {
+        let (backend, store) = (Scripted::remote(), database.store());
+        let running = issued(&database, &backend).await;
+        backend.script(Call::Revoke, [Fault::NotSent, Fault::Lost]);
+        ask(&store);
+        for asked in 1..=2 {
+            until("asked", || backend.count(Call::Revoke) == asked).await;
+            let error = || {
+                let read = store.read("test", |tx| {
+                    let row: (i32, Option<String>) = revocation::table
+                        .select((revocation::attempts, revocation::last_error))
+                        .first(tx.conn)?;
+                    Ok(row)
+                });
+                read.expect("read")
+            };
+            until("put off", || {
+                let (attempts, error) = error();
+                usize::try_from(attempts) == Ok(asked) && error.is_some()
+            })
+            .await;
+            assert_eq!(events(&store).len(), 1);
+            database.clock.advance(chrono::TimeDelta::seconds(11));
+        }
+        until("told", || events(&store).len() == 2).await;
+        running.stop().await;
+        assert_eq!(backend.count(Call::Revoke), 3);
+    }
+}

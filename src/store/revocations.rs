@@ -1,0 +1,212 @@
+//! Revocations on their way: asked for, carried out at the backend, and then told of.
+//!
+//! A request is a row; the row goes in the transaction that marks the assertion and writes the outgoing event. A lease
+//! that ran out is taken again: revoking twice does no harm.
+
+use chrono::{NaiveDateTime, TimeDelta};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{BigInt, Integer, Text, Timestamp},
+};
+use serde_json::{Value, json};
+
+use super::{
+    AnyConnection, StoreError, Tx,
+    assertions::{self, Assertion},
+    audit::{self, Action, Actor},
+    awards,
+    schema::{assertion, learner, outbox, revocation},
+    unfold,
+};
+use crate::{
+    domain::{LearnerId, award::AwardId},
+    wire::badge_event::{BADGE_AWARDED, BADGE_REVOKED},
+};
+
+/// A revocation that this process may carry out until its lease runs out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedRevocation {
+    /// Whose assertion.
+    pub learner: LearnerId,
+    /// Of which award.
+    pub award: AwardId,
+    /// Tells this lease from earlier and later ones.
+    pub token: i64,
+    /// Who issued it.
+    pub backend: String,
+    /// Its id there.
+    pub backend_id: Option<String>,
+    /// Its public URL.
+    pub assertion_url: String,
+    /// Why it is revoked.
+    pub reason: String,
+    /// Attempts, this one among them.
+    pub attempts: u32,
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = BigInt)]
+    learner_id: i64,
+    #[diesel(sql_type = Text)]
+    award_id: String,
+    #[diesel(sql_type = BigInt)]
+    lease_token: i64,
+    #[diesel(sql_type = Text)]
+    reason: String,
+    #[diesel(sql_type = Integer)]
+    attempts: i32,
+}
+
+/// Asks for an assertion to be revoked. `None` when there is none of this id; one that is revoked already, or is to be,
+/// stays as it is.
+pub fn request(tx: &mut Tx<'_>, id: &str, reason: &str, actor: &Actor) -> Result<Option<Assertion>, StoreError> {
+    let Some(found) = assertions::get(tx, id)? else {
+        return Ok(None);
+    };
+    if found.revoked.is_some() {
+        return Ok(Some(found));
+    }
+    let now = tx.now()?;
+    let inserted = sql_query(
+        "/* revocations::request */ INSERT INTO revocation (learner_id, award_id, reason, created_at, next_attempt_at) \
+         VALUES ($1, $2, $3, $4, $4) ON CONFLICT (learner_id, award_id) DO NOTHING",
+    )
+    .bind::<BigInt, _>(found.learner.0)
+    .bind::<Text, _>(found.award.0.to_string())
+    .bind::<Text, _>(reason)
+    .bind::<Timestamp, _>(now)
+    .execute(tx.conn)?;
+    if inserted == 1 {
+        audit::record(tx, actor, Action::Revoke, id, &json!({"reason": reason}))?;
+    }
+    Ok(Some(found))
+}
+
+/// What went wrong with the latest attempt, while the request is there.
+pub fn last_error(tx: &mut Tx<'_>, learner: LearnerId, award: AwardId) -> Result<Option<String>, StoreError> {
+    let error: Option<Option<String>> = revocation::table
+        .find((learner.0, award.0.to_string()))
+        .select(revocation::last_error)
+        .first(tx.conn)
+        .optional()?;
+    Ok(error.flatten())
+}
+
+/// Takes up to `limit` revocations that are due; until the lease runs out nobody else does.
+pub fn claim(tx: &mut Tx<'_>, limit: i64, lease: TimeDelta) -> Result<Vec<ClaimedRevocation>, StoreError> {
+    let now = tx.now()?;
+    let rows: Vec<Row> = sql_query(format!(
+        "/* revocations::claim */ WITH x AS (SELECT learner_id, award_id FROM revocation WHERE next_attempt_at <= $1 \
+         ORDER BY next_attempt_at LIMIT $2 {}) \
+         UPDATE revocation SET lease_token = lease_token + 1, attempts = attempts + 1, next_attempt_at = $3 FROM x \
+         WHERE revocation.learner_id = x.learner_id AND revocation.award_id = x.award_id \
+         RETURNING revocation.learner_id, revocation.award_id, lease_token, reason, attempts",
+        unfold::skip_locked(tx.conn),
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<BigInt, _>(limit)
+    .bind::<Timestamp, _>(now + lease)
+    .load(tx.conn)?;
+    let claimed = rows.into_iter().map(|row| {
+        let (learner, award) = (LearnerId(row.learner_id), awards::award_id(&row.award_id)?);
+        let assertion = assertions::of_award(tx, learner, award)?.ok_or(StoreError::NotFound)?;
+        Ok(ClaimedRevocation {
+            learner,
+            award,
+            token: row.lease_token,
+            backend: assertion.backend,
+            backend_id: assertion.backend_id,
+            assertion_url: assertion.assertion_url,
+            reason: row.reason,
+            attempts: u32::try_from(row.attempts).unwrap_or(1),
+        })
+    });
+    claimed.collect()
+}
+
+/// Marks the assertion as revoked and writes `badge.revoked`, after what was told of it before. Says whether it did:
+/// not, when the lease went to another.
+pub fn complete(tx: &mut Tx<'_>, done: &ClaimedRevocation) -> Result<bool, StoreError> {
+    let award = done.award.0.to_string();
+    let seq: i64 = next_seq(tx, done.learner)?;
+    let gone = diesel::delete(
+        revocation::table
+            .find((done.learner.0, &award))
+            .filter(revocation::lease_token.eq(done.token)),
+    )
+    .execute(tx.conn)?;
+    if gone == 0 {
+        return Ok(false);
+    }
+    let now = tx.now()?;
+    let revoked = diesel::update(assertion::table.find((done.learner.0, &award)))
+        .filter(assertion::revoked_at.is_null())
+        .set((
+            assertion::revoked_at.eq(now),
+            assertion::revocation_reason.eq(&done.reason),
+        ))
+        .execute(tx.conn)?;
+    if revoked == 0 {
+        return Ok(false);
+    }
+    let payload = payload(tx, done, now)?;
+    diesel::insert_into(outbox::table)
+        .values((
+            outbox::learner_id.eq(done.learner.0),
+            outbox::seq.eq(seq),
+            outbox::event_id.eq(done.award.event_id(BADGE_REVOKED).to_string()),
+            outbox::event_type.eq(BADGE_REVOKED),
+            outbox::award_id.eq(&award),
+            outbox::payload.eq(payload),
+            outbox::created_at.eq(now),
+        ))
+        .execute(tx.conn)?;
+    diesel::update(learner::table.find(done.learner.0))
+        .set(learner::next_seq.eq(seq + 1))
+        .execute(tx.conn)?;
+    Ok(true)
+}
+
+/// Gives a revocation back, to be tried again after a while.
+pub fn put_off(tx: &mut Tx<'_>, done: &ClaimedRevocation, after: TimeDelta, error: &str) -> Result<(), StoreError> {
+    let due = tx.now()? + after;
+    diesel::update(revocation::table.find((done.learner.0, done.award.0.to_string())))
+        .filter(revocation::lease_token.eq(done.token))
+        .set((revocation::next_attempt_at.eq(due), revocation::last_error.eq(error)))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Holds the learner's row, as all do who write their outgoing events.
+fn next_seq(tx: &mut Tx<'_>, id: LearnerId) -> Result<i64, StoreError> {
+    #[derive(QueryableByName)]
+    struct Sequence {
+        #[diesel(sql_type = BigInt)]
+        next_seq: i64,
+    }
+    let lock = match tx.conn {
+        AnyConnection::Postgres(_) => "FOR NO KEY UPDATE",
+        AnyConnection::Sqlite(_) => "",
+    };
+    let row: Sequence = sql_query(format!(
+        "/* revocations::complete */ SELECT next_seq FROM learner WHERE learner_id = $1 {lock}"
+    ))
+    .bind::<BigInt, _>(id.0)
+    .get_result(tx.conn)?;
+    Ok(row.next_seq)
+}
+
+/// What `badge.awarded` said, and since when it holds no more.
+fn payload(tx: &mut Tx<'_>, done: &ClaimedRevocation, now: NaiveDateTime) -> Result<String, StoreError> {
+    let awarded: String = outbox::table
+        .filter(outbox::learner_id.eq(done.learner.0))
+        .filter(outbox::award_id.eq(done.award.0.to_string()))
+        .filter(outbox::event_type.eq(BADGE_AWARDED))
+        .select(outbox::payload)
+        .first(tx.conn)?;
+    let mut event: Value = serde_json::from_str(&awarded)
+        .map_err(|_| StoreError::Corrupt(format!("outgoing event of award {}", done.award.0)))?;
+    event["revocation"] = json!({"time": now.and_utc(), "reason": done.reason});
+    Ok(event.to_string())
+}
