@@ -97,6 +97,9 @@ pub struct AwardRequest {
     pub badge_class: BadgeClass,
     /// The badge class's PNG, where [`BadgingBackend::needs_image`].
     pub image: Option<Arc<[u8]>>,
+    /// [`Issued::backend_id`] of what this learner was issued of this badge class under other keys: a look-up passes
+    /// over these.
+    pub others: Vec<String>,
     /// Evidence.
     pub evidence_url: Option<String>,
     /// Why.

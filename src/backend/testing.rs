@@ -17,6 +17,7 @@ pub(super) fn award_request() -> AwardRequest {
         course_id: String::new(),
     };
     AwardRequest {
+        others: Vec::new(),
         award: AwardId::of(LearnerId(42), &key, ""),
         learner: LearnerId(42),
         username: "ada".to_owned(),

@@ -12,6 +12,7 @@ mod healthcheck;
 mod migrate;
 mod output;
 mod publish;
+mod revoke;
 mod serve;
 
 use std::{future::Future, path::PathBuf};
@@ -50,6 +51,7 @@ enum Command {
     #[command(subcommand)]
     EventBadges(event_badges::Command),
     Publish(publish::Arguments),
+    Revoke(revoke::Arguments),
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
     Healthcheck(healthcheck::Arguments),
@@ -78,6 +80,7 @@ impl Cli {
             Command::BadgeClass(command) => badge_class::run(&settings()?, command),
             Command::EventBadges(command) => event_badges::run(&settings()?, command),
             Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
+            Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),
             Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
             Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings()?, arguments)),
         }

@@ -22,7 +22,7 @@ use crate::{
     },
     store::{
         StoreError,
-        assertions::NewAssertion,
+        assertions::{self, NewAssertion},
         awards::{ClaimedAward, Completed, Step},
         badge_classes,
     },
@@ -150,7 +150,19 @@ impl Issuer {
         } else {
             None
         };
+        // A local backend is never asked whether it issued an award before.
+        let others = match self.backend.is_local() {
+            true => Vec::new(),
+            false => {
+                let (learner, id, class) = (award.learner, award.award, badge_class.id);
+                let read = self.store.run(move |store| {
+                    store.read("read_other_assertions", |tx| assertions::others(tx, learner, class, id))
+                });
+                read.await?
+            }
+        };
         Ok(AwardRequest {
+            others,
             award: award.award,
             learner: award.learner,
             username: award.username.clone(),

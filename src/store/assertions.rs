@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
-    OptionalExtension, QueryableByName, RunQueryDsl, sql_query,
+    ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{StoreError, Tx, awards, unfold};
+use super::{StoreError, Tx, awards, schema::assertion as assertion_table, unfold};
 use crate::domain::{LearnerId, award::AwardId, badge_class::BadgeClassId};
 
 /// An assertion that is to be stored.
@@ -174,6 +174,22 @@ pub fn of_award(tx: &mut Tx<'_>, learner: LearnerId, award: AwardId) -> Result<O
         .optional()?
         .map(assertion)
         .transpose()
+}
+
+/// The ids at the backend of what this learner was issued of this badge class for other awards.
+pub fn others(
+    tx: &mut Tx<'_>,
+    learner: LearnerId,
+    badge_class: BadgeClassId,
+    award: AwardId,
+) -> Result<Vec<String>, StoreError> {
+    let ids: Vec<Option<String>> = assertion_table::table
+        .filter(assertion_table::learner_id.eq(learner.0))
+        .filter(assertion_table::badge_class_id.eq(badge_class.0))
+        .filter(assertion_table::award_id.ne(award.0.to_string()))
+        .select(assertion_table::backend_id)
+        .load(tx.conn)?;
+    Ok(ids.into_iter().flatten().collect())
 }
 
 fn new_row(assertion: &NewAssertion) -> NewRow<'_> {

@@ -115,6 +115,7 @@ fn badge_class() -> BadgeClass {
 
 fn award_of(badge_class: BadgeClass) -> AwardRequest {
     AwardRequest {
+        others: Vec::new(),
         award: AwardId::of(LearnerId(42), &badge_class.key, ""),
         learner: LearnerId(42),
         username: "ada".to_owned(),

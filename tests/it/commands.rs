@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 /// The commands of the service that there are.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
     "serve",
     "demo",
     "migrate",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 11] = [
     "badge-class export",
     "event-badges show",
     "event-badges set",
+    "event-badges preview",
+    "revoke",
 ];
 
 use crate::harness::binary::program;

@@ -75,6 +75,7 @@ fn request() -> AwardRequest {
         course_id: String::new(),
     };
     AwardRequest {
+        others: Vec::new(),
         award: AwardId::of(LearnerId(42), &key, ""),
         learner: LearnerId(42),
         username: "ada".to_owned(),

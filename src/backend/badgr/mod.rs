@@ -100,7 +100,8 @@ impl Badgr {
         let mut body = json!({
             "recipient": {"identity": recipient, "type": "email"},
             "notify": self.settings.notify,
-            "allowDuplicateAwards": false,
+            // Of what the learner holds under other keys Badgr would say that it is a duplicate.
+            "allowDuplicateAwards": !request.others.is_empty(),
         });
         if let Some(url) = request.evidence_url.as_deref().filter(|url| !url.is_empty()) {
             match texts::url(url, texts::EVIDENCE_URL) {
@@ -128,14 +129,12 @@ impl Badgr {
             ("include_revoked", "1"),
             ("include_expired", "1"),
         ];
-        let request = || self.client.request(Method::GET, &path).query(&query);
-        let all = self
-            .client
-            .list("look_up", Subject::BadgeClass, recipient, request)
-            .await?;
+        let get = || self.client.request(Method::GET, &path).query(&query);
+        let all = self.client.list("look_up", Subject::BadgeClass, recipient, get).await?;
         let live = all
             .iter()
-            .filter(|found| answers::is_live_award(found, badge_class, recipient));
+            .filter(|found| answers::is_live_award(found, badge_class, recipient))
+            .filter(|found| !request.others.iter().any(|other| found["entityId"] == other.as_str()));
         let oldest = live.min_by_key(|found| order(found));
         oldest.map(|found| answers::issued(found, recipient)).transpose()
     }
