@@ -4,6 +4,7 @@ mod assertions;
 mod awards;
 mod badge_classes;
 mod body;
+mod completion_images;
 mod page;
 
 use axum::{
@@ -14,7 +15,7 @@ use axum::{
 use super::State;
 
 pub(super) fn routes() -> Router<State> {
-    let routes: [(&str, MethodRouter<State>); 4] = [
+    let routes: [(&str, MethodRouter<State>); 6] = [
         ("assertions/user/{username}", get(assertions::of_user)),
         ("badge-classes", get(badge_classes::list).post(badge_classes::create)),
         (
@@ -22,6 +23,16 @@ pub(super) fn routes() -> Router<State> {
             get(badge_classes::read).patch(badge_classes::change),
         ),
         ("awards", get(awards::list)),
+        (
+            "completion-images",
+            get(completion_images::list).post(completion_images::create),
+        ),
+        (
+            "completion-images/{mode}",
+            get(completion_images::read)
+                .put(completion_images::change)
+                .delete(completion_images::delete),
+        ),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, methods)| {
         // Open edX had the slash, people forget it.
