@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 /// The commands of the service that there are.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "demo",
     "migrate",
@@ -15,6 +15,9 @@ const COMMANDS: [&str; 11] = [
     "badge-class export",
     "event-badges show",
     "event-badges set",
+    "completion-images list",
+    "completion-images set",
+    "completion-images delete",
 ];
 
 use crate::harness::binary::program;
