@@ -5,6 +5,7 @@ mod awards;
 mod badge_classes;
 mod body;
 mod completion_images;
+mod courses;
 mod page;
 
 use axum::{
@@ -15,7 +16,7 @@ use axum::{
 use super::State;
 
 pub(super) fn routes() -> Router<State> {
-    let routes: [(&str, MethodRouter<State>); 6] = [
+    let routes: [(&str, MethodRouter<State>); 7] = [
         ("assertions/user/{username}", get(assertions::of_user)),
         ("badge-classes", get(badge_classes::list).post(badge_classes::create)),
         (
@@ -33,6 +34,7 @@ pub(super) fn routes() -> Router<State> {
                 .put(completion_images::change)
                 .delete(completion_images::delete),
         ),
+        ("courses/{course_id}", get(courses::read).put(courses::change)),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, methods)| {
         // Open edX had the slash, people forget it.
