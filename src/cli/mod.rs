@@ -3,6 +3,7 @@
 mod backend;
 mod badge_class;
 mod check;
+mod completion_images;
 mod context;
 mod dead_letters;
 mod demo;
@@ -50,6 +51,8 @@ enum Command {
     BadgeClass(badge_class::Command),
     #[command(subcommand)]
     EventBadges(event_badges::Command),
+    #[command(subcommand)]
+    CompletionImages(completion_images::Command),
     Publish(publish::Arguments),
     Revoke(revoke::Arguments),
     #[command(subcommand)]
@@ -79,6 +82,7 @@ impl Cli {
             Command::Check(arguments) => wait_for(check::run(settings()?, arguments)),
             Command::BadgeClass(command) => badge_class::run(&settings()?, command),
             Command::EventBadges(command) => event_badges::run(&settings()?, command),
+            Command::CompletionImages(command) => completion_images::run(&settings()?, command),
             Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
             Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),
             Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
@@ -118,6 +122,7 @@ mod tests {
             "accolade",
             "accolade serve --roles admin",
             "accolade badge-class import",
+            "accolade completion-images set --mode honor",
             "accolade backfill",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);

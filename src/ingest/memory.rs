@@ -2,6 +2,10 @@
 //!
 //! A transaction works on an overlay, which is kept only when it was committed. After an error all is forgotten: a
 //! database that failed over may have lost rows that were committed once.
+//!
+//! Courses are changed by hand too, and an event tells against that only when the change is known. So they are read anew
+//! once the audit log has a new entry: a change of a course and a batch of facts exclude each other, so a batch sees
+//! either none of the change or all of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,7 +16,7 @@ use crate::{
     },
     ingest::Item,
     store::{
-        StoreError, Tx, badge_classes,
+        StoreError, Tx, audit, badge_classes,
         courses::{self, Course, CourseId},
     },
 };
@@ -20,6 +24,8 @@ use crate::{
 /// Known courses and badge classes.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
+    /// The newest entry of the audit log when the courses were read.
+    by_hand: i64,
     courses: HashMap<CourseKey, Course>,
     badge_classes: HashMap<BadgeClassKey, BadgeClassId>,
 }
@@ -27,6 +33,7 @@ pub(super) struct Memory {
 /// What one transaction adds to the memory.
 #[derive(Debug, Default)]
 pub(super) struct Learnt {
+    by_hand: i64,
     courses: BTreeMap<CourseKey, Course>,
     badge_classes: HashMap<BadgeClassKey, BadgeClassId>,
 }
@@ -42,6 +49,10 @@ pub(super) struct Overlay<'m> {
 
 impl Memory {
     pub(super) fn keep(&mut self, learnt: Learnt) {
+        if self.by_hand != learnt.by_hand {
+            self.by_hand = learnt.by_hand;
+            self.courses.clear();
+        }
         self.courses.extend(learnt.courses);
         self.badge_classes.extend(learnt.badge_classes);
     }
@@ -67,6 +78,7 @@ impl<'m> Overlay<'m> {
 
     /// Gives every course of the batch its row, and writes what is newly told of them.
     pub(super) fn courses(&mut self, tx: &mut Tx<'_>, items: &[&Item]) -> Result<(), StoreError> {
+        self.learnt.by_hand = audit::newest(tx)?;
         let told: Vec<_> = items
             .iter()
             .enumerate()
@@ -79,14 +91,14 @@ impl<'m> Overlay<'m> {
         let unknown: Vec<&CourseKey> = keys
             .iter()
             .copied()
-            .filter(|key| !self.memory.courses.contains_key(*key))
+            .filter(|key| self.remembered(key).is_none())
             .collect();
         for course in courses::intern(tx, &unknown)? {
             self.learnt.courses.insert(course.key.clone(), course);
         }
         for key in &keys {
-            if let Some(known) = self.memory.courses.get(*key) {
-                self.learnt.courses.insert((*key).clone(), known.clone());
+            if let Some(known) = self.remembered(key).cloned() {
+                self.learnt.courses.insert((*key).clone(), known);
             }
         }
         let mut changed = BTreeSet::new();
@@ -132,6 +144,11 @@ impl<'m> Overlay<'m> {
             .map(|course| (course.id, course.key.clone()))
             .collect();
         Ok(())
+    }
+
+    fn remembered(&self, key: &CourseKey) -> Option<&Course> {
+        let is_current = self.memory.by_hand == self.learnt.by_hand;
+        self.memory.courses.get(key).filter(|_| is_current)
     }
 
     /// The row of a course of this batch.

@@ -1,10 +1,13 @@
 //! Courses: their keys as small numbers, and what events tell of them.
 
+mod change;
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::sql_types::{Bool, Integer, Nullable, Text, Timestamp};
 
+pub use self::change::{Change, change};
 use super::{
     StoreError, Tx,
     bulk::{Column, Statement},

@@ -1,7 +1,9 @@
 //! JSON objects that people and programs write, read field by field: all that is wrong is told at once.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+use super::decode::parse_time;
 use crate::domain::limits::InvalidText;
 
 /// What is wrong with a field.
@@ -103,6 +105,21 @@ impl<'a> Fields<'a> {
             self.problem(name, "expected a whole number");
         }
         number
+    }
+
+    /// A time as RFC 3339 has it, cut to microseconds, that may be left out.
+    pub fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let time = match self.value(name)? {
+            Value::String(text) => parse_time(text.trim(), "").ok(),
+            _ => None,
+        };
+        if time.is_none() {
+            self.problem(
+                name,
+                "expected a time as RFC 3339 has it, such as 2026-11-01T12:00:00Z, or null",
+            );
+        }
+        time
     }
 
     /// All that is wrong; nothing, when all is well. Fields that nobody asked for do no harm.

@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 /// The commands of the service that there are.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: &[&str] = &[
     "serve",
     "demo",
     "migrate",
@@ -17,6 +17,9 @@ const COMMANDS: [&str; 13] = [
     "event-badges set",
     "event-badges preview",
     "revoke",
+    "completion-images list",
+    "completion-images set",
+    "completion-images delete",
 ];
 
 use crate::harness::binary::program;
@@ -118,4 +121,49 @@ fn badge_classes_and_configurations_go_in_and_come_out() {
         database.count("event_badges_configuration", "enabled AND activated_at IS NOT NULL"),
         1
     );
+}
+
+#[test]
+fn completion_images_are_set_listed_and_deleted() {
+    let database = Database::of_environment();
+    let settings = [("DATABASE_URL", database.url()), ("SECRET_KEY", SECRET_KEY)];
+    let exit = |arguments: &[&str], code: i32| {
+        let output = run(arguments, &settings);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        text(if code == 0 { &output.stdout } else { &output.stderr })
+    };
+    let icon = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/images/honor.png");
+    let set = [
+        "completion-images",
+        "set",
+        "--mode",
+        "audit",
+        "--icon",
+        icon,
+        "--default",
+    ];
+    exit(&["migrate"], 0);
+    assert!(exit(&set, 0).contains("set"));
+    assert!(exit(&set[..6], 0).contains("the default"), "it stays the default");
+    let listed = exit(&["completion-images", "list", "--json"], 0);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let defaults: Vec<_> = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|image| image["default"] == true)
+        .map(|image| image["mode"].clone())
+        .collect();
+    assert_eq!(defaults, ["audit"]);
+    exit(&["completion-images", "delete", "audit"], 0);
+    assert!(exit(&["completion-images", "delete", "audit"], 1).contains("audit"));
+    assert!(exit(&["completion-images", "set", "--mode", "", "--icon", icon], 2).contains("--mode"));
+    let text_file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    assert!(exit(&["completion-images", "set", "--mode", "x", "--icon", text_file], 1).contains("--icon"));
+    assert_eq!(database.count("audit", "action LIKE 'completion_image.%'"), 3);
 }

@@ -1,6 +1,6 @@
 //! Badge classes: listed, read, created, changed; for administrators.
 
-mod multipart;
+pub(super) mod multipart;
 
 use axum::{
     Json,

@@ -5,6 +5,8 @@ mod award;
 mod awards;
 mod badge_classes;
 mod body;
+mod completion_images;
+mod courses;
 mod event_badges;
 mod page;
 mod progress;
@@ -18,7 +20,7 @@ use axum::{
 use super::State;
 
 pub(super) fn routes() -> Router<State> {
-    let routes: [(&str, MethodRouter<State>); 10] = [
+    let routes: Vec<(&str, MethodRouter<State>)> = vec![
         ("assertions/user/{username}", get(assertions::of_user)),
         ("badge-classes", get(badge_classes::list).post(badge_classes::create)),
         (
@@ -32,6 +34,17 @@ pub(super) fn routes() -> Router<State> {
         ("progress/user/{username}", get(progress::of_user)),
         ("assertions/{id}/revoke", post(revoke::revoke)),
         ("awards", get(awards::list)),
+        (
+            "completion-images",
+            get(completion_images::list).post(completion_images::create),
+        ),
+        (
+            "completion-images/{mode}",
+            get(completion_images::read)
+                .put(completion_images::change)
+                .delete(completion_images::delete),
+        ),
+        ("courses/{course_id}", get(courses::read).put(courses::change)),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, methods)| {
         // Open edX had the slash, people forget it.

@@ -1,6 +1,7 @@
 //! Batches on SQLite, and on PostgreSQL where there is one.
 
 mod badges;
+mod by_hand;
 mod histories;
 mod lanes;
 mod races;

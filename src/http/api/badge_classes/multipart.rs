@@ -11,6 +11,23 @@ use crate::{
 
 /// Reads the form; 400 with all that is wrong.
 pub(super) async fn badge_class(request: Request, state: &State) -> Result<NewBadgeClass, Problem> {
+    let Form { texts, file } = form(request, state, "image").await?;
+    let mut fields = Fields::new(&texts);
+    let new = badge_class::read(&mut fields, |_| file.ok_or_else(|| "expected a file".to_owned()));
+    fields.finish().map_err(Problem::fields)?;
+    Ok(new)
+}
+
+/// A form with one file.
+pub(in crate::http::api) struct Form {
+    /// The texts by their names. Where there is a file, its name is among them.
+    pub(in crate::http::api) texts: Map<String, Value>,
+    /// What the file holds.
+    pub(in crate::http::api) file: Option<Vec<u8>>,
+}
+
+/// Takes the form apart; the file is the field of this name. 400 for what is no form, or no text.
+pub(in crate::http::api) async fn form(request: Request, state: &State, file: &str) -> Result<Form, Problem> {
     let wrong = |_| {
         Problem::field(
             "body",
@@ -23,23 +40,20 @@ pub(super) async fn badge_class(request: Request, state: &State) -> Result<NewBa
             "expected a form as multipart/form-data makes it, with a boundary",
         )
     })?;
-    let (mut texts, mut image) = (Map::new(), None);
+    let (mut texts, mut content) = (Map::new(), None);
     while let Some(field) = form.next_field().await.map_err(wrong)? {
         let name = field.name().unwrap_or_default().to_owned();
         let is_file = field.file_name().is_some();
         let bytes = field.bytes().await.map_err(wrong)?;
-        if name == "image" && is_file {
-            image = Some(bytes.to_vec());
+        if name == file && is_file {
+            content = Some(bytes.to_vec());
             continue;
         }
         let text = String::from_utf8(bytes.to_vec()).map_err(|_| Problem::field(&name, "expected a text in UTF-8"))?;
         texts.insert(name, Value::String(text));
     }
-    if image.is_some() {
-        texts.insert("image".to_owned(), Value::String("the file".to_owned()));
+    if content.is_some() {
+        texts.insert(file.to_owned(), Value::String("the file".to_owned()));
     }
-    let mut fields = Fields::new(&texts);
-    let new = badge_class::read(&mut fields, |_| image.ok_or_else(|| "expected a file".to_owned()));
-    fields.finish().map_err(Problem::fields)?;
-    Ok(new)
+    Ok(Form { texts, file: content })
 }

@@ -1,0 +1,227 @@
+//! Completion images: which picture the course completion badge of a course mode gets; for administrators.
+//!
+//! An image goes into the badge class when the badge class of a course and mode is made, with its first award. A change
+//! here reaches only courses that have no badge class yet.
+
+use axum::{
+    Json,
+    extract::{FromRequest, Path, Request, State as Shared},
+    http::{StatusCode, Uri},
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    badge_classes::multipart::form,
+    body::{Object, media_type},
+    page::{Page, Query},
+};
+use crate::{
+    domain::limits::check_name,
+    http::{State, auth::Caller, problem::Problem},
+    store::completion_images::{self, Change, CompletionImage},
+    wire::{
+        badge_class::{data_uri, required_image},
+        fields::Fields,
+    },
+};
+
+const ICON: &str = "expected a data URI, data:image/png;base64,…, or multipart/form-data with the file";
+const NOTE: &str = "Reaches the courses that have no completion badge class of this mode yet; the others keep the image \
+                    they have. PATCH /api/badges/v1/badge-classes/{id}/ changes one.";
+
+/// A completion image as answered.
+#[derive(Debug, Serialize)]
+pub(super) struct Item {
+    mode: String,
+    icon: String,
+    default: bool,
+}
+
+/// A completion image that was set, and what that does not reach.
+#[derive(Debug, Serialize)]
+pub(super) struct SetItem {
+    #[serde(flatten)]
+    image: Item,
+    note: &'static str,
+}
+
+/// `GET /api/badges/v1/completion-images/`, by mode.
+pub(super) async fn list(Shared(state): Shared<State>, caller: Caller, uri: Uri) -> Result<Json<Page<Item>>, Problem> {
+    caller.require_administrator()?;
+    let query = Query::of(&uri);
+    let page = query.page()?;
+    let read = state.read("list_completion_images", move |tx| {
+        let place = match page.within(completion_images::count(tx)?) {
+            Ok(place) => place,
+            Err(beyond) => return Ok(Err(beyond)),
+        };
+        Ok(Ok((place, completion_images::page(tx, place.window())?)))
+    });
+    let (place, images) = read.await??;
+    Ok(Json(place.page(&state, &query, images.into_iter().map(item).collect())))
+}
+
+/// `GET /api/badges/v1/completion-images/{mode}/`
+pub(super) async fn read(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(mode): Path<String>,
+) -> Result<Json<Item>, Problem> {
+    caller.require_administrator()?;
+    let mode = known_mode(mode)?;
+    let found = state.read("read_completion_image", move |tx| completion_images::get(tx, &mode));
+    Ok(Json(item(found.await?.ok_or_else(unknown)?)))
+}
+
+/// `POST /api/badges/v1/completion-images/`: 201 for a mode that had no image, 200 where the image is replaced.
+///
+/// A new default takes that place from the one that had it; without `default` a mode that is the default stays it.
+/// Reaches only courses that have no badge class of this mode yet.
+pub(super) async fn create(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require_administrator()?;
+    let (mode, change) = read_body(request, &state, |fields, file| {
+        let mode = fields.required("mode", check_name);
+        let icon = required_image(fields, "icon", |_| file.ok_or_else(|| ICON.to_owned()));
+        (mode, change_of(fields, icon))
+    })
+    .await?;
+    let actor = caller.actor();
+    let set = state.write("create_completion_image", move |tx| {
+        completion_images::change(tx, &mode, &change, &actor)
+    });
+    let (image, is_new) = set.await?.ok_or_else(unknown)?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(set_item(image))).into_response())
+}
+
+/// `PUT /api/badges/v1/completion-images/{mode}/`: another `icon`, another `default`, or both; what is not there stays.
+///
+/// Reaches only courses that have no badge class of this mode yet.
+pub(super) async fn change(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(mode): Path<String>,
+    request: Request,
+) -> Result<Json<SetItem>, Problem> {
+    caller.require_administrator()?;
+    let mode = known_mode(mode)?;
+    let change = read_body(request, &state, |fields, file| {
+        let said = fields.text("mode", check_name);
+        if said.is_some_and(|said| said != mode) {
+            fields.problem("mode", "cannot be changed: delete this one and create another");
+        }
+        let icon = match fields.value("icon") {
+            Some(_) => required_image(fields, "icon", |_| file.ok_or_else(|| ICON.to_owned())),
+            None => None,
+        };
+        change_of(fields, icon)
+    })
+    .await?;
+    let actor = caller.actor();
+    let changed = state.write("change_completion_image", move |tx| {
+        if completion_images::get(tx, &mode)?.is_none() {
+            return Ok(None);
+        }
+        completion_images::change(tx, &mode, &change, &actor)
+    });
+    let (image, _) = changed.await?.ok_or_else(unknown)?;
+    Ok(Json(set_item(image)))
+}
+
+/// `DELETE /api/badges/v1/completion-images/{mode}/`: the mode gets the default image from now on, or no badge where
+/// there is no default.
+pub(super) async fn delete(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(mode): Path<String>,
+) -> Result<StatusCode, Problem> {
+    caller.require_administrator()?;
+    let mode = known_mode(mode)?;
+    let actor = caller.actor();
+    let deleted = state.write("delete_completion_image", move |tx| {
+        completion_images::delete(tx, &mode, &actor)
+    });
+    if deleted.await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(unknown())
+    }
+}
+
+/// Reads JSON or a form, with the content of its file; 400 with all that is wrong.
+async fn read_body<T>(
+    request: Request,
+    state: &State,
+    read: impl FnOnce(&mut Fields<'_>, Option<Vec<u8>>) -> T,
+) -> Result<T, Problem> {
+    match media_type(request.headers()).as_deref() {
+        Some("multipart/form-data") => {
+            let mut form = form(request, state, "icon").await?;
+            if let Some(default) = form.texts.get_mut("default") {
+                *default = switch(default);
+            }
+            Object(form.texts).read(|fields| read(fields, form.file))
+        }
+        Some("application/json") => {
+            let body = Object::from_request(request, state).await?;
+            body.read(|fields| read(fields, None))
+        }
+        _ => Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Send application/json with the icon as a data URI, or multipart/form-data with the icon as a file.",
+        )),
+    }
+}
+
+/// A form has only texts; what is no switch stays as it is, to be refused.
+fn switch(text: &Value) -> Value {
+    match text.as_str() {
+        Some("true" | "on") => Value::Bool(true),
+        Some("false") => Value::Bool(false),
+        Some("") => Value::Null,
+        _ => text.clone(),
+    }
+}
+
+fn change_of(fields: &mut Fields<'_>, icon: Option<Vec<u8>>) -> Change {
+    Change {
+        icon,
+        is_default: fields.switch("default"),
+    }
+}
+
+/// A mode that could be there: a database does not even look for another one.
+fn known_mode(mode: String) -> Result<String, Problem> {
+    match check_name(&mode) {
+        Ok(()) => Ok(mode),
+        Err(problem) => Err(Problem::field("mode", problem)),
+    }
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("There is no completion image of this mode.")
+}
+
+fn item(image: CompletionImage) -> Item {
+    Item {
+        icon: data_uri(&image.icon),
+        mode: image.mode,
+        default: image.is_default,
+    }
+}
+
+fn set_item(image: CompletionImage) -> SetItem {
+    SetItem {
+        image: item(image),
+        note: NOTE,
+    }
+}
+
+#[cfg(test)]
+mod tests;
