@@ -9,6 +9,7 @@ mod dead_letters;
 mod demo;
 mod error;
 mod event_badges;
+mod explain;
 mod healthcheck;
 mod migrate;
 mod output;
@@ -55,6 +56,7 @@ enum Command {
     CompletionImages(completion_images::Command),
     Publish(publish::Arguments),
     Revoke(revoke::Arguments),
+    Explain(explain::Arguments),
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
     Healthcheck(healthcheck::Arguments),
@@ -84,6 +86,7 @@ impl Cli {
             Command::EventBadges(command) => event_badges::run(&settings()?, command),
             Command::CompletionImages(command) => completion_images::run(&settings()?, command),
             Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
+            Command::Explain(arguments) => explain::run(&settings()?, &arguments),
             Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),
             Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
             Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings()?, arguments)),

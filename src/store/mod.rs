@@ -18,6 +18,7 @@ pub mod dead_letter_relay;
 pub mod dead_letters;
 mod error;
 pub mod event_badges;
+pub mod explanation;
 pub mod facts;
 pub mod learners;
 pub mod outbox;

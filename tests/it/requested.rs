@@ -108,6 +108,16 @@ async fn a_requested_badge_of_the_built_in_issuer_is_awarded_once_and_revoked() 
         .await
         .expect("an answer");
     assert_eq!(document.status().as_u16(), 410);
+    let explained = app.cli(&["explain", "--user", "learner1", "--badge", "first_post"]);
+    for part in [
+        "enrolled in 1 courses, 0 completed",
+        "published",
+        "revoked on",
+        "nothing: it is done",
+    ] {
+        assert!(explained.contains(part), "{part}: {explained}");
+    }
+    assert!(!explained.contains('@'), "no address: {explained}");
     // Once more, and by the command.
     let said = app.cli(&["revoke", id.as_str().expect("an id"), "--reason", "again"]);
     assert!(said.contains("revoked already"), "{said}");

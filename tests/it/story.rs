@@ -35,6 +35,12 @@ async fn the_enrolment_that_reaches_the_threshold_brings_the_badge() {
     app.topics.publish_events(&enrolments(&ada, [1, 2]));
     app.quiet(2).await;
     assert_eq!(app.announced(), []);
+    let explained = app.cli(&["explain", "--user", "learner42", "--badge", "three"]);
+    assert!(
+        explained.contains("at least 3 courses enrolled; 2 so far: 1 to go"),
+        "{explained}"
+    );
+    assert!(explained.contains("award: none"), "{explained}");
     app.topics.publish_events(&enrolments(&ada, [2, 3]));
     app.expect_announced(&[badge(&ada, "three")]).await;
     app.quiet(4).await;

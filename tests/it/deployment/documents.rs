@@ -6,10 +6,11 @@ use accolade::telemetry::Metrics;
 
 use super::{is_command, is_setting, normal, read, repository};
 
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 5] = [
     "README.md",
     "deploy/operations.md",
     "deploy/openedx.md",
+    "deploy/openedx/README.md",
     "deploy/images/README.md",
 ];
 
