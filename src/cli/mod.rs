@@ -1,5 +1,6 @@
 //! The commands: one file each. They print on standard output, and their errors on standard error.
 
+mod awards;
 mod backend;
 mod badge_class;
 mod check;
@@ -51,6 +52,8 @@ enum Command {
     EventBadges(event_badges::Command),
     Publish(publish::Arguments),
     #[command(subcommand)]
+    Awards(awards::Command),
+    #[command(subcommand)]
     DeadLetters(dead_letters::Command),
     Healthcheck(healthcheck::Arguments),
 }
@@ -77,6 +80,7 @@ impl Cli {
             Command::Check(arguments) => wait_for(check::run(settings()?, arguments)),
             Command::BadgeClass(command) => badge_class::run(&settings()?, command),
             Command::EventBadges(command) => event_badges::run(&settings()?, command),
+            Command::Awards(command) => awards::run(&settings()?, command),
             Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
             Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
             Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings()?, arguments)),
@@ -116,6 +120,9 @@ mod tests {
             "accolade serve --roles admin",
             "accolade badge-class import",
             "accolade backfill",
+            "accolade awards retry",
+            "accolade awards retry --state published",
+            "accolade awards cancel x",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -2,17 +2,19 @@
 //!
 //! Each statement serves both databases: `$n` placeholders, whose first appearances are in order.
 
+mod awards;
 mod rows;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamp},
+    sql_types::{BigInt, Binary, Nullable, Text, Timestamp},
 };
 
+pub use self::awards::{AwardFilter, ListedAward, awards, count_awards};
 use self::rows::{AssertionRow, BadgeClassRow, Count, assertion_columns, badge_class_columns};
 use super::{StoreError, Tx};
-use crate::domain::{CourseKey, LearnerId, award::AwardState, badge_class::BadgeClass};
+use crate::domain::{CourseKey, LearnerId, badge_class::BadgeClass};
 
 /// Which assertions of a learner are meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -81,33 +83,6 @@ pub struct PublicAssertion {
     pub badge_class: BadgeClass,
     /// The name of the badge class's course, where known.
     pub course_name: Option<String>,
-}
-
-/// An award in a list for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedAward {
-    /// Its id.
-    pub id: String,
-    /// Where it stands.
-    pub state: String,
-    /// Why it waits or ended so.
-    pub state_reason: Option<String>,
-    /// The kind of its rule.
-    pub rule: String,
-    /// Whom it is for.
-    pub learner: LearnerId,
-    /// Their username.
-    pub username: String,
-    /// What is awarded.
-    pub badge_class: BadgeClass,
-    /// Attempts so far.
-    pub attempts: i32,
-    /// What the last one failed with.
-    pub last_error: Option<String>,
-    /// Not tried before.
-    pub next_attempt_at: DateTime<Utc>,
-    /// When it was decided.
-    pub created: DateTime<Utc>,
 }
 
 /// The learner whose newest event carries this username.
@@ -283,74 +258,6 @@ pub fn public_badge_image(tx: &mut Tx<'_>, public_id: &str) -> Result<Option<Vec
         .bind::<Text, _>(public_id)
         .load(tx.conn)?;
     Ok(rows.into_iter().next().map(|row| row.image))
-}
-
-/// How many awards there are, in one state or in all.
-pub fn count_awards(tx: &mut Tx<'_>, state: Option<AwardState>) -> Result<i64, StoreError> {
-    let count: Count = match state {
-        Some(state) => sql_query("/* count_awards */ SELECT COUNT(*) AS count FROM award WHERE state = $1")
-            .bind::<Text, _>(state.as_str())
-            .get_result(tx.conn)?,
-        None => sql_query("/* count_awards */ SELECT COUNT(*) AS count FROM award").get_result(tx.conn)?,
-    };
-    Ok(count.count)
-}
-
-/// Awards of everybody, in one state or in all, newest first.
-pub fn awards(tx: &mut Tx<'_>, state: Option<AwardState>, window: Window) -> Result<Vec<ListedAward>, StoreError> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(embed)]
-        badge_class: BadgeClassRow,
-        #[diesel(sql_type = Text)]
-        award_id: String,
-        #[diesel(sql_type = Text)]
-        state: String,
-        #[diesel(sql_type = Nullable<Text>)]
-        state_reason: Option<String>,
-        #[diesel(sql_type = Text)]
-        rule: String,
-        #[diesel(sql_type = BigInt)]
-        learner_id: i64,
-        #[diesel(sql_type = Nullable<Text>)]
-        username: Option<String>,
-        #[diesel(sql_type = Integer)]
-        attempts: i32,
-        #[diesel(sql_type = Nullable<Text>)]
-        last_error: Option<String>,
-        #[diesel(sql_type = Timestamp)]
-        next_attempt_at: NaiveDateTime,
-        #[diesel(sql_type = Timestamp)]
-        created_at: NaiveDateTime,
-    }
-    let rows: Vec<Row> = sql_query(concat!(
-        "/* awards */ SELECT ",
-        badge_class_columns!(),
-        ", w.id AS award_id, w.state, w.state_reason, w.rule, w.learner_id, l.username, w.attempts, w.last_error, \
-         w.next_attempt_at, w.created_at \
-         FROM award w JOIN badge_class b ON b.id = w.badge_class_id LEFT JOIN learner l ON l.learner_id = w.learner_id \
-         WHERE ($1 = '*' OR w.state = $1) ORDER BY w.created_at DESC, w.id DESC LIMIT $2 OFFSET $3",
-    ))
-    .bind::<Text, _>(state.map_or("*", AwardState::as_str))
-    .bind::<BigInt, _>(window.length)
-    .bind::<BigInt, _>(window.start)
-    .load(tx.conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| ListedAward {
-            id: row.award_id,
-            state: row.state,
-            state_reason: row.state_reason,
-            rule: row.rule,
-            learner: LearnerId(row.learner_id),
-            username: row.username.unwrap_or_default(),
-            badge_class: row.badge_class.into(),
-            attempts: row.attempts,
-            last_error: row.last_error,
-            next_attempt_at: row.next_attempt_at.and_utc(),
-            created: row.created_at.and_utc(),
-        })
-        .collect())
 }
 
 #[cfg(test)]

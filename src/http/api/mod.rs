@@ -8,13 +8,13 @@ mod page;
 
 use axum::{
     Router,
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post},
 };
 
 use super::State;
 
 pub(super) fn routes() -> Router<State> {
-    let routes: [(&str, MethodRouter<State>); 4] = [
+    let routes: [(&str, MethodRouter<State>); 5] = [
         ("assertions/user/{username}", get(assertions::of_user)),
         ("badge-classes", get(badge_classes::list).post(badge_classes::create)),
         (
@@ -22,6 +22,7 @@ pub(super) fn routes() -> Router<State> {
             get(badge_classes::read).patch(badge_classes::change),
         ),
         ("awards", get(awards::list)),
+        ("awards/{id}/retry", post(awards::retry)),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, methods)| {
         // Open edX had the slash, people forget it.
