@@ -1,5 +1,6 @@
 //! The commands: one file each. They print on standard output, and their errors on standard error.
 
+mod awards;
 mod backend;
 mod badge_class;
 mod check;
@@ -58,6 +59,8 @@ enum Command {
     Revoke(revoke::Arguments),
     Explain(explain::Arguments),
     #[command(subcommand)]
+    Awards(awards::Command),
+    #[command(subcommand)]
     DeadLetters(dead_letters::Command),
     Healthcheck(healthcheck::Arguments),
 }
@@ -85,6 +88,7 @@ impl Cli {
             Command::BadgeClass(command) => badge_class::run(&settings()?, command),
             Command::EventBadges(command) => event_badges::run(&settings()?, command),
             Command::CompletionImages(command) => completion_images::run(&settings()?, command),
+            Command::Awards(command) => awards::run(&settings()?, command),
             Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
             Command::Explain(arguments) => explain::run(&settings()?, &arguments),
             Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),
@@ -127,6 +131,9 @@ mod tests {
             "accolade badge-class import",
             "accolade completion-images set --mode honor",
             "accolade backfill",
+            "accolade awards retry",
+            "accolade awards retry --state published",
+            "accolade awards cancel x",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

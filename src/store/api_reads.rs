@@ -2,6 +2,7 @@
 //!
 //! Each statement serves both databases: `$n` placeholders, whose first appearances are in order.
 
+mod awards;
 mod one;
 mod rows;
 
@@ -11,13 +12,13 @@ use diesel::{
     sql_types::{BigInt, Binary, Nullable, Text},
 };
 
-pub use self::one::{assertion_of_award, award, award_of};
-use self::rows::{
-    AssertionRow, AwardRow, BadgeClassRow, Count, ListedAssertionRow, assertion_columns, award_columns,
-    badge_class_columns,
+use self::rows::{AssertionRow, BadgeClassRow, Count, ListedAssertionRow, assertion_columns, badge_class_columns};
+pub use self::{
+    awards::{AwardFilter, ListedAward, awards, count_awards},
+    one::{assertion_of_award, award, award_of},
 };
 use super::{StoreError, Tx};
-use crate::domain::{CourseKey, LearnerId, award::AwardState, badge_class::BadgeClass};
+use crate::domain::{CourseKey, LearnerId, badge_class::BadgeClass};
 
 /// Which assertions of a learner are meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -86,33 +87,6 @@ pub struct PublicAssertion {
     pub badge_class: BadgeClass,
     /// The name of the badge class's course, where known.
     pub course_name: Option<String>,
-}
-
-/// An award in a list for operators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedAward {
-    /// Its id.
-    pub id: String,
-    /// Where it stands.
-    pub state: String,
-    /// Why it waits or ended so.
-    pub state_reason: Option<String>,
-    /// The kind of its rule.
-    pub rule: String,
-    /// Whom it is for.
-    pub learner: LearnerId,
-    /// Their username.
-    pub username: String,
-    /// What is awarded.
-    pub badge_class: BadgeClass,
-    /// Attempts so far.
-    pub attempts: i32,
-    /// What the last one failed with.
-    pub last_error: Option<String>,
-    /// Not tried before.
-    pub next_attempt_at: DateTime<Utc>,
-    /// When it was decided.
-    pub created: DateTime<Utc>,
 }
 
 /// The learner whose newest event carries this username.
@@ -269,32 +243,6 @@ pub fn public_badge_image(tx: &mut Tx<'_>, public_id: &str) -> Result<Option<Vec
         .bind::<Text, _>(public_id)
         .load(tx.conn)?;
     Ok(rows.into_iter().next().map(|row| row.image))
-}
-
-/// How many awards there are, in one state or in all.
-pub fn count_awards(tx: &mut Tx<'_>, state: Option<AwardState>) -> Result<i64, StoreError> {
-    let count: Count = match state {
-        Some(state) => sql_query("/* count_awards */ SELECT COUNT(*) AS count FROM award WHERE state = $1")
-            .bind::<Text, _>(state.as_str())
-            .get_result(tx.conn)?,
-        None => sql_query("/* count_awards */ SELECT COUNT(*) AS count FROM award").get_result(tx.conn)?,
-    };
-    Ok(count.count)
-}
-
-/// Awards of everybody, in one state or in all, newest first.
-pub fn awards(tx: &mut Tx<'_>, state: Option<AwardState>, window: Window) -> Result<Vec<ListedAward>, StoreError> {
-    let rows: Vec<AwardRow> = sql_query(concat!(
-        "/* awards */ SELECT ",
-        badge_class_columns!(),
-        award_columns!(),
-        "WHERE ($1 = '*' OR w.state = $1) ORDER BY w.created_at DESC, w.id DESC LIMIT $2 OFFSET $3",
-    ))
-    .bind::<Text, _>(state.map_or("*", AwardState::as_str))
-    .bind::<BigInt, _>(window.length)
-    .bind::<BigInt, _>(window.start)
-    .load(tx.conn)?;
-    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub(super) fn routes() -> Router<State> {
         ("progress/user/{username}", get(progress::of_user)),
         ("assertions/{id}/revoke", post(revoke::revoke)),
         ("awards", get(awards::list)),
+        ("awards/{id}/retry", post(awards::retry)),
         (
             "completion-images",
             get(completion_images::list).post(completion_images::create),

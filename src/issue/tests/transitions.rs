@@ -192,7 +192,7 @@ async fn what_is_refused_waits_for_a_person() {
         let id = the_award(&database);
         let failed = store.transaction("test", |tx| awards::retry(tx, id));
         let retried = failed.expect("written").expect("there");
-        assert_eq!((retried.state, retried.attempts), (Pending, 0));
+        assert_eq!((retried.state, retried.attempts), (Pending, 1));
         until_all(&store, Issued).await;
         running.stop().await;
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::award::AwardState;
 use crate::{
     domain::badge_class::{BadgeClassKey, NewBadgeClass},
     store::{
@@ -149,7 +150,11 @@ fn awards_are_listed_by_state() {
         seed::award(&store, 2, "w2", &class, ("published", None), 2);
         let window = Window { start: 0, length: 10 };
         let list = |state| -> Vec<_> {
-            let list = read(&store, |tx| awards(tx, state, window)).into_iter();
+            let filter = AwardFilter {
+                state,
+                ..AwardFilter::default()
+            };
+            let list = read(&store, |tx| awards(tx, &filter, window)).into_iter();
             list.map(|award| (award.id, award.username, award.state_reason))
                 .collect()
         };
@@ -157,7 +162,21 @@ fn awards_are_listed_by_state() {
         let published = ("w2".to_owned(), String::new(), None);
         assert_eq!(list(None), [published, blocked.clone()]);
         assert_eq!(list(Some(AwardState::Blocked)), [blocked]);
-        assert_eq!(read(&store, |tx| count_awards(tx, Some(AwardState::Dead))), 0);
-        assert_eq!(read(&store, |tx| count_awards(tx, None)), 2);
+        let count = |state, username: Option<&str>, slug: Option<&str>| {
+            let filter = AwardFilter {
+                id: None,
+                state,
+                username: username.map(str::to_owned),
+                slug: slug.map(str::to_owned),
+            };
+            read(&store, |tx| count_awards(tx, &filter))
+        };
+        assert_eq!(count(Some(AwardState::Dead), None, None), 0);
+        assert_eq!(count(None, None, None), 2);
+        assert_eq!(
+            (count(None, Some("ada"), Some("a")), count(None, Some("bob"), None)),
+            (1, 0)
+        );
+        assert_eq!(count(None, None, Some("b")), 0);
     }
 }

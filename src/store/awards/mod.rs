@@ -2,6 +2,7 @@
 //!
 //! Rows that a statement takes in bulk travel as one JSON text, which both databases unfold.
 
+mod by_hand;
 mod claim;
 mod complete;
 mod overview;
@@ -19,10 +20,11 @@ use diesel::{
 use serde::Serialize;
 use uuid::Uuid;
 
+pub use by_hand::{ByHand, cancel, cancel_by, in_state, retry, retry_by};
 pub use claim::{Claim, ClaimedAward, claim};
 pub use complete::{Completed, Step, apply_steps, complete};
 pub(super) use overview::age_seconds;
-pub use overview::{AwardRow, count_published, counts_by_open_state, get, oldest_pending_age, retry};
+pub use overview::{AwardRow, count_published, counts_by_open_state, get, oldest_pending_age};
 
 use super::{StoreError, Tx, unfold};
 use crate::domain::{

@@ -1,4 +1,4 @@
-//! Awards as people and metrics see them, and the way back for those that were given up.
+//! Awards as people and metrics see them.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
@@ -6,7 +6,7 @@ use diesel::{
     sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
 
-use super::{RESUMED, award_id, award_state};
+use super::{award_id, award_state};
 use crate::{
     domain::{
         LearnerId,
@@ -142,21 +142,6 @@ pub fn get(tx: &mut Tx<'_>, id: AwardId) -> Result<Option<AwardRow>, StoreError>
         .optional()?
         .map(award_row)
         .transpose()
-}
-
-/// Sends an award on its way that waits, was refused or was given up, as if it were new; an award that is being
-/// issued, was issued or was cancelled stays as it is. Returns the award as it then is, `None` for an unknown id.
-pub fn retry(tx: &mut Tx<'_>, id: AwardId) -> Result<Option<AwardRow>, StoreError> {
-    let now = tx.now()?;
-    sql_query(format!(
-        "/* awards::retry */ UPDATE award SET state = {RESUMED}, \
-         state_reason = NULL, attempts = 0, first_post_at = NULL, next_attempt_at = $1, updated_at = $1 \
-         WHERE id = $2 AND state IN ('pending', 'blocked', 'failed', 'dead')"
-    ))
-    .bind::<Timestamp, _>(now)
-    .bind::<Text, _>(id.0.to_string())
-    .execute(tx.conn)?;
-    get(tx, id)
 }
 
 fn award_row(row: Row) -> Result<AwardRow, StoreError> {

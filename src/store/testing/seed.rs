@@ -130,6 +130,18 @@ pub(crate) fn award(
         .expect("inserted");
 }
 
+/// A request of this award may have been carried out.
+pub(crate) fn posted(store: &Store, id: &str) {
+    store
+        .transaction("seed_posted", |tx| {
+            sql_query("UPDATE award SET posted = true WHERE id = $1")
+                .bind::<Text, _>(id)
+                .execute(tx.conn)?;
+            Ok(())
+        })
+        .expect("updated");
+}
+
 /// Another image for a badge class.
 pub(crate) fn image(store: &Store, badge_class: &BadgeClass, png: &[u8]) {
     store
