@@ -33,11 +33,22 @@ impl Issuer {
             let (issuer, stop) = (Arc::clone(&issuer), stop.clone());
             tokio::spawn(async move { issuer.probe(&stop).await })
         };
-        let revoking = tokio::spawn(Arc::clone(&issuer).revoke_all(stop.clone()));
-        let ended = if issuer.backend.is_local() {
-            issuer.run_local(&stop).await
-        } else {
-            issuer.run_remote(&stop).await
+        // Whichever ends first ends the other: never half alive.
+        let either = stop.child_token();
+        let revoking = {
+            let (issuer, either) = (Arc::clone(&issuer), either.clone());
+            tokio::spawn(async move {
+                let _ends = either.clone().drop_guard();
+                issuer.revoke_all(either).await
+            })
+        };
+        let ended = {
+            let _ends = either.clone().drop_guard();
+            if issuer.backend.is_local() {
+                issuer.run_local(&either).await
+            } else {
+                issuer.run_remote(&either).await
+            }
         };
         probing.abort();
         let revoked = revoking.await;

@@ -112,3 +112,40 @@ async fn a_backend_that_fails_is_asked_again_and_nothing_is_told_before() {
         assert_eq!(backend.count(Call::Revoke), 3);
     }
 }
+
+/// The loop ends with an error, and soon, although nobody told it to stop.
+async fn ends_by_itself(running: Running) {
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(10), running.task).await;
+    let ended = ended.expect("never half alive").expect("no panic");
+    assert!(ended.is_err(), "what it does not understand is an error");
+}
+
+fn change(store: &Store, sql: &str) {
+    let changed = store.transaction("test", |tx| Ok(diesel::sql_query(sql).execute(tx.conn)?));
+    assert_eq!(changed.expect("changed"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuing_that_cannot_go_on_ends_revoking_too() {
+    for backend in [Scripted::local(), Scripted::remote()] {
+        for database in databases() {
+            database.decide([1], &database.badge_class("three"));
+            change(&database.store(), "UPDATE award SET rule = 'of another version'");
+            ends_by_itself(Running::start(&database, &backend)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_that_cannot_go_on_ends_issuing_too() {
+    for backend in [Scripted::local(), Scripted::remote()] {
+        for database in databases() {
+            change(
+                &database.store(),
+                "INSERT INTO revocation (learner_id, award_id, reason, created_at, next_attempt_at) \
+                 VALUES (1, 'no id', 'r', '2020-01-01 00:00:00', '2020-01-01 00:00:00')",
+            );
+            ends_by_itself(Running::start(&database, &backend)).await;
+        }
+    }
+}
