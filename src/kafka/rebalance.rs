@@ -3,7 +3,7 @@
 //! Where a partition starts is decided here, in the callback, and handed to librdkafka with the
 //! assignment itself: no record is fetched from anywhere else first, and there is nothing to seek.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -101,7 +101,9 @@ impl GroupContext {
         {
             warn!("partitions given while paused could not be paused: {error}");
         }
-        info!(kafka.partitions = ?start.to_topic_map(), "partitions assigned");
+        if !partitions.is_empty() {
+            info!(kafka.partitions = readable(&start), "partitions assigned");
+        }
     }
 
     /// The same partitions with the offsets they start at.
@@ -160,7 +162,11 @@ impl GroupContext {
             warn!("a revocation failed: {error}");
         }
         self.state.taken(&partitions);
-        info!(kafka.partitions = ?partitions, kafka.lost = lost, "partitions revoked");
+        info!(
+            kafka.partitions = readable(taken),
+            kafka.lost = lost,
+            "partitions revoked"
+        );
     }
 }
 
@@ -199,9 +205,39 @@ fn list(partitions: &TopicPartitionList) -> Vec<TopicPartition> {
         .collect()
 }
 
+/// Partitions for a log, such as `a: 0@beginning 1@7; b: 0`; those without an offset stand alone.
+fn readable(partitions: &TopicPartitionList) -> String {
+    let mut topics: BTreeMap<String, BTreeMap<i32, Offset>> = BTreeMap::new();
+    for ((topic, number), offset) in partitions.to_topic_map() {
+        topics.entry(topic).or_default().insert(number, offset);
+    }
+    let one = |(number, offset): (&i32, &Offset)| match offset {
+        Offset::Beginning => format!("{number}@beginning"),
+        Offset::Offset(offset) => format!("{number}@{offset}"),
+        _ => number.to_string(),
+    };
+    let topic = |(name, partitions): (&String, &BTreeMap<i32, Offset>)| {
+        let partitions: Vec<String> = partitions.iter().map(one).collect();
+        format!("{name}: {}", partitions.join(" "))
+    };
+    topics.iter().map(topic).collect::<Vec<String>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn partitions_are_told_in_order() {
+        let mut partitions = TopicPartitionList::new();
+        let _ = partitions.add_partition("b", 10);
+        for (number, offset) in [(2, Offset::Beginning), (0, Offset::Offset(7))] {
+            let mut added = partitions.add_partition("a", number);
+            added.set_offset(offset).expect("no negative offset");
+        }
+        assert_eq!(readable(&partitions), "a: 0@7 2@beginning; b: 10");
+        assert_eq!(readable(&TopicPartitionList::new()), "");
+    }
 
     #[test]
     fn a_partition_starts_where_nothing_can_be_missed() {
