@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -103,6 +103,8 @@ pub struct Topics {
 
 struct Reader {
     consumer: BaseConsumer,
+    /// The next offset of each partition.
+    next: BTreeMap<i32, i64>,
     seen: Vec<Incoming>,
 }
 
@@ -188,15 +190,7 @@ impl Topics {
             readers.insert(topic.clone(), reader);
         }
         let reader = readers.get_mut(&topic).expect("it was made");
-        while let Some(message) = reader.consumer.poll(Duration::from_millis(20)) {
-            match message {
-                Ok(message) => {
-                    let incoming = incoming(&message);
-                    reader.seen.push(incoming);
-                }
-                Err(error) => panic!("{topic}: {error}"),
-            }
-        }
+        reader.catch_up(&topic);
         reader.seen.sort_by_key(|record| (record.partition, record.offset));
         reader.seen.clone()
     }
@@ -222,19 +216,44 @@ impl Reader {
             .fetch_metadata(Some(topic), PATIENCE)
             .expect("the broker answers");
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let next: BTreeMap<i32, i64> = partitions.map(|partition| (partition.id(), 0)).collect();
         let mut assignment = TopicPartitionList::new();
-        for partition in partitions {
-            let added = assignment.add_partition_offset(topic, partition.id(), Offset::Beginning);
+        for partition in next.keys() {
+            let added = assignment.add_partition_offset(topic, *partition, Offset::Beginning);
             added.expect("a partition can be read from its beginning");
         }
-        if assignment.count() == 0 {
+        if next.is_empty() {
             return None;
         }
         consumer.assign(&assignment).expect("partitions can be assigned");
         Some(Self {
             consumer,
+            next,
             seen: Vec::new(),
         })
+    }
+
+    /// Reads all that the partitions hold now; an empty poll says nothing of that.
+    fn catch_up(&mut self, topic: &str) {
+        let end = |partition: &i32| {
+            let marks = self.consumer.fetch_watermarks(topic, *partition, PATIENCE);
+            (*partition, marks.expect("the broker says where a partition ends").1)
+        };
+        let ends: Vec<(i32, i64)> = self.next.keys().map(end).collect();
+        let start = Instant::now();
+        while ends.iter().any(|(partition, end)| self.next[partition] < *end) {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{topic}: {:?} of {ends:?} was read",
+                self.next
+            );
+            let Some(message) = self.consumer.poll(Duration::from_millis(100)) else {
+                continue;
+            };
+            let incoming = incoming(&message.unwrap_or_else(|error| panic!("{topic}: {error}")));
+            self.next.insert(incoming.partition, incoming.offset + 1);
+            self.seen.push(incoming);
+        }
     }
 }
 
