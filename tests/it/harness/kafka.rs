@@ -12,6 +12,9 @@ use super::process::{self, Process};
 
 static SHARED: OnceLock<RealKafka> = OnceLock::new();
 
+/// For a start while other tests have the processors.
+const PATIENCE: Duration = Duration::from_secs(240);
+
 /// Where the jars are.
 const LIBS: &str = "ACCOLADE_KAFKA_LIBS";
 
@@ -106,7 +109,7 @@ impl RealKafka {
         let broker = self
             .broker
             .insert(Process::spawn(None, "KILL", "java", &arguments, &log));
-        process::wait_until("Kafka listens", Duration::from_secs(90), || {
+        process::wait_until("Kafka listens", PATIENCE, || {
             assert!(
                 !broker.has_ended(),
                 "Kafka ended: {}",
@@ -118,7 +121,7 @@ impl RealKafka {
             .set("bootstrap.servers", &bootstrap)
             .create()
             .expect("a client can be made");
-        process::wait_until("Kafka answers", Duration::from_secs(60), || {
+        process::wait_until("Kafka answers", PATIENCE, || {
             let metadata = client.fetch_metadata(None, Duration::from_secs(5));
             metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
         });
