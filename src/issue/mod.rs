@@ -109,7 +109,7 @@ impl Issuer {
 
     /// How long a claim lasts: a badge class may have to be made first, and an award be looked up before it is sent.
     fn lease(&self) -> Duration {
-        (self.backend.timeout() * 4 + Duration::from_secs(15)).max(Duration::from_secs(60))
+        (self.backend.timeout() * 4 + Duration::from_secs(15)).max(Duration::from_secs(30))
     }
 
     /// Whether one more call of the backend surely ends before a lease that was taken at `claimed`.

@@ -129,7 +129,7 @@ fn plan(badgr: &FakeBadgr) -> Plan {
     plan.badgr(badgr);
     plan.kafka(RealKafka::shared());
     // Leases are as long as a request may take, and more; those of a killed process have to run out.
-    plan.set("BADGR_TIMEOUT", "3");
+    plan.set("BADGR_TIMEOUT", "2");
     // A killed member keeps its partitions, and others from joining, for that long.
     plan.set("KAFKA_SESSION_TIMEOUT_MS", "6000");
     plan.dead_letters = POISON;
