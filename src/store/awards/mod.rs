@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::HashSet;
 
+use chrono::TimeDelta;
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Text, Timestamp},
@@ -123,11 +124,12 @@ pub fn unblock_no_email(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<usize
     let now = tx.now()?;
     let ids: Vec<i64> = learners.iter().map(|learner| learner.0).collect();
     Ok(sql_query(format!(
-        "/* awards::unblock_no_email */ UPDATE award SET state = {RESUMED}, state_reason = NULL, \
-         next_attempt_at = $1, updated_at = $1 \
+        "/* awards::unblock_no_email */ UPDATE award SET {RESUMED} \
          WHERE state = 'blocked' AND state_reason = 'no_email' AND learner_id IN {}",
-        unfold::integers(tx.conn, "$2"),
+        unfold::integers(tx.conn, "$4"),
     ))
+    .bind::<Timestamp, _>(now - SETTLED)
+    .bind::<Timestamp, _>(now + SETTLED)
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(&ids))
     .execute(tx.conn)?)
@@ -138,10 +140,11 @@ pub fn unblock_no_email(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<usize
 pub fn unblock_badge_class(tx: &mut Tx<'_>, badge_class: BadgeClassId) -> Result<usize, StoreError> {
     let now = tx.now()?;
     Ok(sql_query(format!(
-        "/* awards::unblock_badge_class */ UPDATE award SET state = {RESUMED}, state_reason = NULL, \
-         next_attempt_at = $1, updated_at = $1 \
-         WHERE state = 'blocked' AND state_reason <> 'no_email' AND badge_class_id = $2"
+        "/* awards::unblock_badge_class */ UPDATE award SET {RESUMED} \
+         WHERE state = 'blocked' AND state_reason <> 'no_email' AND badge_class_id = $4"
     ))
+    .bind::<Timestamp, _>(now - SETTLED)
+    .bind::<Timestamp, _>(now + SETTLED)
     .bind::<Timestamp, _>(now)
     .bind::<diesel::sql_types::Integer, _>(badge_class.0)
     .execute(tx.conn)?)
@@ -153,18 +156,25 @@ pub fn resume_blocked(tx: &mut Tx<'_>, limit: usize) -> Result<usize, StoreError
     let now = tx.now()?;
     Ok(sql_query(format!(
         "/* awards::resume_blocked */ WITH d AS MATERIALIZED (SELECT learner_id, id FROM award \
-         WHERE state = 'blocked' AND state_reason <> 'no_email' ORDER BY next_attempt_at LIMIT $1 {}) \
-         UPDATE award SET state = {RESUMED}, state_reason = NULL, next_attempt_at = $2, updated_at = $2 \
-         FROM d WHERE award.learner_id = d.learner_id AND award.id = d.id",
+         WHERE state = 'blocked' AND state_reason <> 'no_email' ORDER BY next_attempt_at LIMIT {} {}) \
+         UPDATE award SET {RESUMED} FROM d WHERE award.learner_id = d.learner_id AND award.id = d.id",
+        i64::try_from(limit).unwrap_or(i64::MAX),
         unfold::skip_locked(tx.conn),
     ))
-    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind::<Timestamp, _>(now - SETTLED)
+    .bind::<Timestamp, _>(now + SETTLED)
     .bind::<Timestamp, _>(now)
     .execute(tx.conn)?)
 }
 
-/// Where an award goes on: what may have been carried out is looked up first.
-const RESUMED: &str = "CASE WHEN posted THEN 'uncertain' ELSE 'pending' END";
+/// The longest that the effect of a request takes to be seen at any backend. Nothing is looked up earlier: who finds
+/// nothing then sends again.
+const SETTLED: TimeDelta = TimeDelta::seconds(60);
+
+/// How an award goes on: what may have been carried out is looked up first, and not before the backend must show it. The
+/// first parameters are the times by [`SETTLED`] earlier and later than now, and now.
+const RESUMED: &str = "state = CASE WHEN posted THEN 'uncertain' ELSE 'pending' END, state_reason = NULL, \
+     next_attempt_at = CASE WHEN posted AND updated_at > $1 THEN $2 ELSE $3 END, updated_at = $3";
 
 fn key_of(decision: &Decision) -> AwardKey {
     let id = AwardId::of(decision.learner, &decision.badge_class_key, &decision.idempotency_key);
