@@ -27,7 +27,7 @@ pub use complete::{Completed, Step, apply_steps, complete};
 pub(super) use overview::age_seconds;
 pub use overview::{AwardRow, count_published, counts_by_open_state, get, oldest_pending_age};
 
-use super::{StoreError, Tx, unfold};
+use super::{StoreError, Tx, losses, unfold};
 use crate::domain::{
     LearnerId,
     award::{AwardId, AwardState, Decision},
@@ -53,7 +53,8 @@ struct NewAward<'a> {
     evidence_url: Option<&'a str>,
 }
 
-const NEW_AWARD: &[(&str, &str)] = &[
+/// The columns of a decision.
+pub(super) const NEW_AWARD: &[(&str, &str)] = &[
     ("learner_id", "bigint"),
     ("id", "text"),
     ("badge_class_id", "integer"),
@@ -69,7 +70,7 @@ const NEW_AWARD: &[(&str, &str)] = &[
 ];
 
 #[derive(QueryableByName)]
-struct KeyRow {
+pub(super) struct KeyRow {
     #[diesel(sql_type = BigInt)]
     learner_id: i64,
     #[diesel(sql_type = Text)]
@@ -77,15 +78,15 @@ struct KeyRow {
 }
 
 impl KeyRow {
-    fn key(self) -> Result<AwardKey, StoreError> {
+    pub(super) fn key(self) -> Result<AwardKey, StoreError> {
         Ok((LearnerId(self.learner_id), award_id(&self.id)?))
     }
 }
 
 /// Stores these decisions as pending awards and returns the new ones, ordered by learner and award id.
 ///
-/// A decision that was stored before (by whomever) changes nothing and is not returned. The caller holds the rows of
-/// the learners.
+/// A decision that was stored before (by whomever) changes nothing and is not returned, unless it was lost meanwhile:
+/// then it is taken again, as far as nothing of that was done. The caller holds the rows of the learners.
 pub fn insert_decisions(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Vec<Decision>, StoreError> {
     if decisions.is_empty() {
         return Ok(Vec::new());
@@ -103,14 +104,19 @@ pub fn insert_decisions(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Vec<D
         unfold::rows(tx.conn, "$2", NEW_AWARD),
     );
     let now = tx.now()?;
-    let inserted: HashSet<AwardKey> = sql_query(sql)
+    let mut taken: HashSet<AwardKey> = sql_query(sql)
         .bind::<Timestamp, _>(now)
         .bind::<Text, _>(unfold::json(&rows))
         .load::<KeyRow>(tx.conn)?
         .into_iter()
         .map(KeyRow::key)
         .collect::<Result<_, _>>()?;
-    let new = keyed.into_iter().filter(|(key, _)| inserted.contains(key));
+    let known = keyed.iter().zip(&rows).filter(|((key, _), _)| !taken.contains(key));
+    let known: Vec<&NewAward<'_>> = known.map(|(_, row)| row).collect();
+    if !known.is_empty() {
+        taken.extend(losses::regain(tx, &unfold::json(&known))?);
+    }
+    let new = keyed.into_iter().filter(|(key, _)| taken.contains(key));
     Ok(new.map(|(_, decision)| decision.clone()).collect())
 }
 
@@ -175,6 +181,9 @@ const SETTLED: TimeDelta = TimeDelta::seconds(60);
 /// first parameters are the times by [`SETTLED`] earlier and later than now, and now.
 const RESUMED: &str = "state = CASE WHEN posted THEN 'uncertain' ELSE 'pending' END, state_reason = NULL, \
      next_attempt_at = CASE WHEN posted AND updated_at > $1 THEN $2 ELSE $3 END, updated_at = $3";
+
+/// Whether the learner of an award that is being issued has retired meanwhile.
+const IS_RETIRED: &str = "award.state_reason = 'retired'";
 
 fn key_of(decision: &Decision) -> AwardKey {
     let id = AwardId::of(decision.learner, &decision.badge_class_key, &decision.idempotency_key);
