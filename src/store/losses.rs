@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Integer, Text, Timestamp},
+    sql_types::{BigInt, Bool, Integer, Text, Timestamp},
 };
 use serde::Serialize;
 
@@ -94,6 +94,9 @@ pub fn apply(tx: &mut Tx<'_>, losses: &[Loss]) -> Result<(), StoreError> {
 /// Takes these decisions (a JSON array of new awards) again that were lost before they were issued, and returns them; and
 /// withdraws the revocations of those that were issued, where none was tried yet.
 pub(super) fn regain(tx: &mut Tx<'_>, decisions: &str) -> Result<HashSet<AwardKey>, StoreError> {
+    if !is_anything_lost(tx)? {
+        return Ok(HashSet::new());
+    }
     sql_query(format!(
         "/* losses::regain */ DELETE FROM revocation WHERE by_loss AND attempts = 0 AND EXISTS \
          (SELECT 1 FROM {} WHERE x.learner_id = revocation.learner_id AND x.id = revocation.award_id)",
@@ -118,6 +121,21 @@ pub(super) fn regain(tx: &mut Tx<'_>, decisions: &str) -> Result<HashSet<AwardKe
     .into_iter()
     .map(KeyRow::key)
     .collect()
+}
+
+/// Whether anything can be taken again at all. Cheap: most services take no badges.
+fn is_anything_lost(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Bool)]
+        is_lost: bool,
+    }
+    let row: Row = sql_query(format!(
+        "/* losses::is_anything_lost */ SELECT (EXISTS (SELECT 1 FROM revocation WHERE by_loss AND attempts = 0) \
+         OR EXISTS (SELECT 1 FROM award WHERE state = 'cancelled' AND state_reason = '{LOST}')) AS is_lost"
+    ))
+    .get_result(tx.conn)?;
+    Ok(row.is_lost)
 }
 
 /// The completion badges of these courses that the learners have, whatever their mode was.

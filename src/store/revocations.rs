@@ -175,17 +175,16 @@ pub fn complete(tx: &mut Tx<'_>, done: &ClaimedRevocation) -> Result<bool, Store
 /// Gives a revocation back, to be tried again after a while.
 pub fn put_off(tx: &mut Tx<'_>, done: &ClaimedRevocation, after: TimeDelta, error: &str) -> Result<(), StoreError> {
     let due = tx.now()? + after;
-    let retired: Option<NaiveDateTime> = learner::table
+    let retired: i64 = learner::table
         .find(done.learner.0)
-        .select(learner::retired_at)
-        .first(tx.conn)
-        .optional()?
-        .flatten();
+        .filter(learner::retired_at.is_not_null())
+        .count()
+        .get_result(tx.conn)?;
     // The backend may name whom it speaks of.
-    let error = retired
-        .is_none()
-        .then_some(error)
-        .unwrap_or("the backend did not do it");
+    let error = match retired {
+        0 => error,
+        _ => "the backend did not do it",
+    };
     diesel::update(revocation::table.find((done.learner.0, done.award.0.to_string())))
         .filter(revocation::lease_token.eq(done.token))
         .set((revocation::next_attempt_at.eq(due), revocation::last_error.eq(error)))

@@ -14,14 +14,16 @@ use super::{
     },
 };
 use crate::{
-    domain::{EventBody, completion},
+    domain::{EventBody, completion, event_badges::ConfigurationTexts},
     ingest::{Batch, Item},
     store::{
         Tx,
         audit::{Actor, Via},
         awards::{complete, testing},
-        badge_classes, revocations,
-        revocations::ClaimedRevocation,
+        backfill::{self, Chunk},
+        badge_classes,
+        event_badges::{self, NewConfiguration, RulesCache},
+        revocations::{self, ClaimedRevocation},
         schema::{assertion, award, badge_class, revocation},
         testing::{TestDatabase, databases, sqlite},
     },
@@ -255,6 +257,35 @@ fn only_a_rule_of_the_active_configuration_that_held_takes_a_badge() {
         tell(&mut writer, 5, [1, 2, 3].map(|course| enrollment(7, course, true)));
         tell(&mut writer, 8, [enrollment(7, 3, false)]);
         assert_eq!(to_revoke(&database).len(), 1, "three are enough for the rule of now");
+    }
+}
+
+#[test]
+fn a_new_configuration_reaches_who_lost_the_badge_before_it_was_issued() {
+    for database in databases() {
+        activate(&database, "2,two", "", "");
+        let mut writer = taking(&database);
+        tell(
+            &mut writer,
+            1,
+            [enrollment(7, 1, true), enrollment(7, 2, true), enrollment(7, 2, false)],
+        );
+        assert_eq!(state(&database), "cancelled");
+        let lower = NewConfiguration {
+            texts: ConfigurationTexts {
+                courses_enrolled: "1,two".to_owned(),
+                ..ConfigurationTexts::default()
+            },
+            enabled: true,
+            changed_by: String::new(),
+        };
+        let evaluated = database.store().transaction("test", |tx| {
+            event_badges::insert(tx, &lower)?;
+            let claim = backfill::claim_backfill(tx, TimeDelta::seconds(60))?.expect("open");
+            backfill::evaluate_chunk(tx, &claim, &RulesCache::default(), 10, TimeDelta::seconds(60))
+        });
+        assert!(matches!(evaluated.expect("evaluated"), Chunk::Last(part) if part.new.len() == 1));
+        assert_eq!(state(&database), "pending");
     }
 }
 
