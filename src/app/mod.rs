@@ -180,6 +180,7 @@ impl App {
         for consumer in 0..settings.ingest_consumers {
             let own = ingest::Settings {
                 award: settings.enable_openbadges,
+                revoke_on_loss: settings.revoke_on_loss,
                 evidence_url_template: settings.evidence_url_template.clone(),
                 consumer,
                 consumers: settings.ingest_consumers,

@@ -170,6 +170,9 @@ fn next(award: &ListedAward) -> String {
             _ => "it goes on when the cause is gone; it is looked at now and then".to_owned(),
         },
         Some(AwardState::Failed | AwardState::Dead) => "nothing by itself: a person may try again".to_owned(),
+        Some(AwardState::Cancelled) if award.state_reason.as_deref() == Some("lost") => {
+            "it goes on when the learner qualifies again".to_owned()
+        }
         Some(AwardState::Cancelled) | None => "nothing".to_owned(),
     }
 }

@@ -58,7 +58,7 @@ pub enum AwardState {
     Failed,
     /// Too old or tried too often; a person may retry.
     Dead,
-    /// Will not be issued: withdrawn by a person or a retirement.
+    /// Will not be issued: withdrawn by a person or a retirement; or by a loss, until the learner qualifies again.
     Cancelled,
 }
 

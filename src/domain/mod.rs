@@ -10,6 +10,7 @@ pub mod event_badges;
 pub mod facts;
 pub mod image;
 pub mod limits;
+pub mod losses;
 pub mod next_step;
 
 pub use course_key::CourseKey;

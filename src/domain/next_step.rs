@@ -151,7 +151,9 @@ impl AwardState {
             Issuing => matches!(next, Issued | Pending | Uncertain | Blocked | Failed | Dead | Cancelled),
             Blocked | Failed | Dead => matches!(next, Pending | Uncertain | Cancelled),
             Issued => matches!(next, Published),
-            Published | Cancelled => false,
+            // What was lost before it was issued, and is regained.
+            Cancelled => matches!(next, Pending),
+            Published => false,
         }
     }
 }
@@ -259,7 +261,7 @@ mod tests {
     fn nothing_leaves_a_terminal_state() {
         for next in AwardState::ALL {
             assert!(!AwardState::Published.may_become(next));
-            assert!(!AwardState::Cancelled.may_become(next));
+            assert_eq!(next == AwardState::Pending, AwardState::Cancelled.may_become(next));
             assert_eq!(next == AwardState::Published, AwardState::Issued.may_become(next));
         }
     }

@@ -25,8 +25,9 @@ use crate::{
         Store, StoreError, Tx, awards,
         dead_letters::{self, NewDeadLetter},
         event_badges::{self, RulesCache},
-        facts, learners,
+        facts, learners, losses,
         positions::{self, NextOffset},
+        retirement,
     },
 };
 
@@ -120,11 +121,14 @@ fn work(
     learners::insert(tx, &fold.new_learners())?;
     facts::write(tx, &fold.changed_facts())?;
     learners::update(tx, &fold.changed_learners())?;
-    learners::cancel_awards(tx, &fold.newly_retired())?;
 
     let mut decisions = Vec::new();
     let mut requests = BTreeMap::new();
     if settings.award {
+        if settings.revoke_on_loss {
+            let lost = decide::losses(tx, rules.as_deref(), &fold, &known)?;
+            losses::apply(tx, &lost)?;
+        }
         if let Some(rules) = &rules {
             decisions.extend(decide::by_rules(tx, rules, &fold, &known)?);
         }
@@ -145,7 +149,10 @@ fn work(
         .zip(&outcomes)
         .filter_map(|(item, judged)| judged.letter(item))
         .collect();
+    let retired = fold.newly_retired();
+    retirement::fence(tx, &retired)?;
     dead_letters::insert(tx, &letters)?;
+    retirement::erase(tx, &retired)?;
     Ok((tally(items, &outcomes, &new, unblocked), known.learnt()))
 }
 

@@ -9,11 +9,12 @@ use crate::{
         award::{Decision, Reason, RuleKind},
         badge_class::BadgeClassKey,
         completion,
-        evaluate::{Condition, LearnerChange, Rules, evaluate},
+        evaluate::{Condition, LearnerChange, Rule, Rules, evaluate},
+        losses::{LearnerLoss, Loss, evaluate_losses},
     },
     store::{
         StoreError, Tx, badge_classes, completion_images,
-        courses::{self, Course},
+        courses::{self, Course, CourseId},
         facts,
     },
 };
@@ -58,6 +59,41 @@ pub(super) fn by_rules(
         cause: held.cause.as_ref(),
     });
     Ok(changes.flat_map(|change| evaluate(rules, &change)).collect())
+}
+
+/// The badges that the fold takes: by these rules, and of courses that are no longer passed.
+pub(super) fn losses(
+    tx: &mut Tx<'_>,
+    rules: Option<&Rules>,
+    fold: &Fold,
+    known: &Overlay<'_>,
+) -> Result<Vec<Loss>, StoreError> {
+    let has_groups = rules.is_some_and(|rules| {
+        let is_group = |rule: &Rule| matches!(rule.condition, Condition::Group(_));
+        rules.rules.iter().any(is_group)
+    });
+    let losing: Vec<LearnerId> = fold.losing().map(|held| held.learner.id).collect();
+    let passed = match has_groups {
+        true => facts::passed_courses(tx, &losing)?,
+        false => HashMap::new(),
+    };
+    let nothing = HashSet::new();
+    let keys = |ids: &[CourseId]| -> Vec<CourseKey> {
+        let keys = ids.iter().filter_map(|id| known.course_key(*id));
+        keys.cloned().collect()
+    };
+    let lost = fold.losing().flat_map(|held| {
+        let change = LearnerLoss {
+            learner: held.learner.id,
+            before: held.before,
+            after: held.learner.progress,
+            newly_lost: &keys(&held.newly_lost),
+            newly_passed: &keys(&held.newly_passed),
+            passed: passed.get(&held.learner.id).unwrap_or(&nothing),
+        };
+        evaluate_losses(rules, &change)
+    });
+    Ok(lost.collect())
 }
 
 /// The completion badges for every course newly passed, whose badge classes are made on the way.

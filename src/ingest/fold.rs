@@ -10,6 +10,7 @@ use crate::{
         facts::{CertificateFact, CourseFacts, EnrollmentFact},
     },
     store::{courses::CourseId, facts::Pair, learners::Learner},
+    wire::mentions::Person,
 };
 
 /// What was known before a batch, and what is known after it.
@@ -27,12 +28,15 @@ pub(super) struct HeldLearner {
     /// Has no row yet.
     is_new: bool,
     had_email: bool,
-    was_retired: bool,
+    /// As the learner was known, if this batch retires them.
+    retired: Option<Person>,
     changed: bool,
     /// The newest event that changed a fact.
     pub(super) cause: Option<Stamp>,
     /// Courses newly passed.
     pub(super) newly_passed: Vec<CourseId>,
+    /// Courses no longer passed.
+    pub(super) newly_lost: Vec<CourseId>,
 }
 
 #[derive(Debug)]
@@ -57,10 +61,11 @@ impl Fold {
             before: learner.progress,
             is_new,
             had_email: learner.email.value.is_some(),
-            was_retired: learner.retired_at.is_some(),
+            retired: None,
             changed: false,
             cause: None,
             newly_passed: Vec::new(),
+            newly_lost: Vec::new(),
             learner,
         };
         let facts = pairs.iter().map(|pair| {
@@ -100,7 +105,11 @@ impl Fold {
         let Some(held) = self.learners.get_mut(&learner) else {
             return false;
         };
+        let person = held.learner.person();
         let news = held.learner.retire(stamp.time);
+        if news {
+            held.retired = Some(person);
+        }
         held.changed |= news;
         news
     }
@@ -111,7 +120,11 @@ impl Fold {
     }
 
     /// Takes in a certificate; says whether it was news.
-    pub(super) fn certify(&mut self, pair: Pair, fact: CertificateFact) -> bool {
+    pub(super) fn certify(&mut self, pair: Pair, mut fact: CertificateFact) -> bool {
+        // It leads to the learner's name.
+        if self.is_retired(pair.0) {
+            fact.evidence_url = None;
+        }
         self.merge(pair, |facts| facts.merge_certificate(fact))
     }
 
@@ -138,6 +151,9 @@ impl Fold {
             of.changed |= enrolled != 0 || completed != 0;
             if completed > 0 {
                 of.newly_passed.push(*course);
+            }
+            if completed < 0 {
+                of.newly_lost.push(*course);
             }
             let stamps = [
                 held.facts
@@ -183,6 +199,16 @@ impl Fold {
         self.learners.values().filter(awardable)
     }
 
+    /// The learners who lost something that a rule may look at, in ascending order.
+    pub(super) fn losing(&self) -> impl Iterator<Item = &HeldLearner> {
+        let lost = |held: &&HeldLearner| {
+            let (before, after) = (held.before, held.learner.progress);
+            after.enrolled < before.enrolled || after.completed < before.completed || !held.newly_lost.is_empty()
+        };
+        let staying = self.learners.values().filter(|held| held.learner.retired_at.is_none());
+        staying.filter(lost)
+    }
+
     /// The facts of a pair of this batch.
     pub(super) fn facts(&self, pair: Pair) -> Option<&CourseFacts> {
         self.facts.get(&pair).map(|held| &held.facts)
@@ -204,13 +230,8 @@ impl Fold {
             .collect()
     }
 
-    /// The learners who retired in this batch.
-    pub(super) fn newly_retired(&self) -> Vec<LearnerId> {
-        let newly = |held: &&HeldLearner| !held.was_retired && held.learner.retired_at.is_some();
-        self.learners
-            .values()
-            .filter(newly)
-            .map(|held| held.learner.id)
-            .collect()
+    /// The learners who retired in this batch, as they were known.
+    pub(super) fn newly_retired(&self) -> Vec<Person> {
+        self.learners.values().filter_map(|held| held.retired.clone()).collect()
     }
 }

@@ -28,6 +28,8 @@ pub use outcome::{BatchOutcome, Outcome};
 pub struct Settings {
     /// `ENABLE_OPENBADGES`: without it facts are kept and nothing is decided.
     pub award: bool,
+    /// `REVOKE_ON_LOSS`: a learner who no longer qualifies loses the badge.
+    pub revoke_on_loss: bool,
     /// `EVIDENCE_URL_TEMPLATE`: where a certificate is shown whose event has no `url`.
     pub evidence_url_template: Option<String>,
     /// Which of this process's consumers it is, from 0.

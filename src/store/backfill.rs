@@ -11,7 +11,7 @@ use std::{
 
 use chrono::{NaiveDateTime, TimeDelta};
 use diesel::{
-    ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Integer, Nullable, Timestamp},
 };
 
@@ -19,6 +19,7 @@ use super::{
     StoreError, Tx, awards,
     event_badges::{self, RulesCache},
     facts, learners,
+    losses::LOST,
     schema::{award, event_badges_configuration as configuration, learner},
 };
 use crate::domain::{
@@ -257,6 +258,7 @@ pub fn suspects(tx: &mut Tx<'_>, rules: &Rules, after: Option<i64>, chunk: i64) 
     let known: HashSet<(i64, i32)> = award::table
         .filter(award::learner_id.between(first.0, last.0))
         .filter(award::idempotency_key.eq(""))
+        .filter(award::state_reason.is_null().or(award::state_reason.ne(LOST)))
         .select((award::learner_id, award::badge_class_id))
         .load(tx.conn)?
         .into_iter()

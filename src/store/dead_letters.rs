@@ -7,7 +7,7 @@ use diesel::{
 };
 use serde::Serialize;
 
-use super::{StoreError, Tx};
+use super::{StoreError, Tx, retirement};
 use crate::wire::record::{Header, Record};
 
 /// A record on its way to the dead letters.
@@ -40,30 +40,39 @@ pub fn headers_to_json(headers: &[Header]) -> String {
     serde_json::to_string(&stored).expect("texts are JSON")
 }
 
-/// Keeps these records. The same record that comes again is kept again: only a replay brings it.
+/// Keeps these records. The same record that comes again is kept again: only a replay brings it. Of one that speaks of a
+/// learner who has retired nothing is kept but where it was and what is wrong with it.
 pub fn insert(tx: &mut Tx<'_>, letters: &[NewDeadLetter<'_>]) -> Result<(), StoreError> {
-    for NewDeadLetter {
-        record,
-        reason,
-        message,
-    } in letters
-    {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    let records: Vec<&Record> = letters.iter().map(|letter| letter.record).collect();
+    let erased = retirement::erased_on_arrival(tx, &records)?;
+    for (letter, erased) in letters.iter().zip(erased) {
+        let NewDeadLetter {
+            record,
+            reason,
+            message,
+        } = letter;
         let now = tx.now()?;
+        let erased_at = erased.then_some(now);
+        let kept = |bytes: &'_ Option<Vec<u8>>| if erased { None } else { bytes.clone() };
         sql_query(
             "/* dead_letters::insert */ INSERT INTO dead_letter \
              (topic, record_partition, record_offset, record_time, record_key, record_value, headers, reason, message, \
-              created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+              created_at, published_at, erased_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
         )
         .bind::<Text, _>(&*record.topic)
         .bind::<Integer, _>(record.partition)
         .bind::<BigInt, _>(record.offset)
         .bind::<Nullable<Timestamp>, _>(record.timestamp.map(|time| time.naive_utc()))
-        .bind::<Nullable<Binary>, _>(record.key.as_deref())
-        .bind::<Nullable<Binary>, _>(record.value.as_deref())
-        .bind::<Text, _>(headers_to_json(&record.headers))
+        .bind::<Nullable<Binary>, _>(kept(&record.key))
+        .bind::<Nullable<Binary>, _>(kept(&record.value))
+        .bind::<Text, _>(headers_to_json(if erased { &[] } else { &record.headers }))
         .bind::<Text, _>(*reason)
         .bind::<Text, _>(*message)
         .bind::<Timestamp, _>(now)
+        .bind::<Nullable<Timestamp>, _>(erased_at)
         .execute(tx.conn)?;
     }
     Ok(())

@@ -8,10 +8,13 @@ use super::{
     bulk::{Column, Statement},
     courses::stamp,
 };
-use crate::domain::{
-    LearnerId,
-    evaluate::Progress,
-    event::{LearnerDetails, Stamp},
+use crate::{
+    domain::{
+        LearnerId,
+        evaluate::Progress,
+        event::{LearnerDetails, Stamp},
+    },
+    wire::mentions::Person,
 };
 
 /// A learner as stored. Names and e-mail address are personal: not in logs.
@@ -81,6 +84,15 @@ impl Learner {
         let email = self.email.learn(details.email.as_deref(), stamp);
         let name = self.full_name.learn(details.name.as_deref(), stamp);
         username || email || name
+    }
+
+    /// What texts may call the learner, as far as it is known now.
+    pub fn person(&self) -> Person {
+        let mut person = Person::new(self.id);
+        person.add_name(self.username.value.as_deref());
+        person.add_name(self.full_name.value.as_deref());
+        person.add_address(self.email.value.as_deref());
+        person
     }
 
     /// Erases what is personal, and takes nothing of the kind from then on. Says whether it was not so before.
@@ -239,29 +251,6 @@ fn columns<'a>(learners: &[&'a Learner]) -> Vec<(&'static str, Column<'a>)> {
         Column::Times(learners.iter().map(|l| l.retired_at.map(|t| t.naive_utc())).collect()),
     ));
     columns
-}
-
-/// Withdraws what is not yet issued of these learners, whose rows the caller holds, and erases the addresses that their
-/// awards were sent to. What a worker has in flight is left to that worker.
-pub fn cancel_awards(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<(), StoreError> {
-    if learners.is_empty() {
-        return Ok(());
-    }
-    let now = tx.now()?;
-    Statement::<()>::new(
-        "/* learners::cancel_awards */ UPDATE award SET recipient = NULL, last_error = NULL, \
-         state_reason = CASE WHEN state IN ('pending', 'blocked', 'failed', 'uncertain') THEN 'retired' \
-         ELSE state_reason END, \
-         state = CASE WHEN state IN ('pending', 'blocked', 'failed', 'uncertain') THEN 'cancelled' ELSE state END, \
-         updated_at = x.now FROM",
-        vec![
-            ("learner_id", Column::BigInts(learners.iter().map(|l| l.0).collect())),
-            ("now", Column::Times(vec![Some(now); learners.len()])),
-        ],
-        "WHERE award.learner_id = x.learner_id AND award.state <> 'issuing'",
-    )
-    .execute(tx)?;
-    Ok(())
 }
 
 fn learner(row: Row) -> Learner {

@@ -21,11 +21,13 @@ pub mod event_badges;
 pub mod explanation;
 pub mod facts;
 pub mod learners;
+pub mod losses;
 pub mod outbox;
 mod patience;
 pub mod positions;
 pub mod preview;
 pub mod progress;
+pub mod retirement;
 pub mod revocations;
 pub(crate) mod schema;
 #[cfg(test)]

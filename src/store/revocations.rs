@@ -58,8 +58,8 @@ struct Row {
     attempts: i32,
 }
 
-/// Asks for an assertion to be revoked. `None` when there is none of this id; one that is revoked already, or is to be,
-/// stays as it is.
+/// Asks for an assertion to be revoked. `None` when there is none of this id; one that is revoked already, or is to be
+/// because somebody asked, stays as it is.
 pub fn request(tx: &mut Tx<'_>, id: &str, reason: &str, actor: &Actor) -> Result<Option<Assertion>, StoreError> {
     let Some(found) = assertions::get(tx, id)? else {
         return Ok(None);
@@ -70,7 +70,8 @@ pub fn request(tx: &mut Tx<'_>, id: &str, reason: &str, actor: &Actor) -> Result
     let now = tx.now()?;
     let inserted = sql_query(
         "/* revocations::request */ INSERT INTO revocation (learner_id, award_id, reason, created_at, next_attempt_at) \
-         VALUES ($1, $2, $3, $4, $4) ON CONFLICT (learner_id, award_id) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $4) ON CONFLICT (learner_id, award_id) DO UPDATE \
+         SET reason = excluded.reason, by_loss = false WHERE revocation.by_loss",
     )
     .bind::<BigInt, _>(found.learner.0)
     .bind::<Text, _>(found.award.0.to_string())
@@ -93,11 +94,14 @@ pub fn last_error(tx: &mut Tx<'_>, learner: LearnerId, award: AwardId) -> Result
     Ok(error.flatten())
 }
 
-/// Takes up to `limit` revocations that are due; until the lease runs out nobody else does.
+/// Takes up to `limit` revocations that are due; until the lease runs out nobody else does. One of an award that may be
+/// at the backend, and is still looked for, is not due before its assertion is there.
 pub fn claim(tx: &mut Tx<'_>, limit: i64, lease: TimeDelta) -> Result<Vec<ClaimedRevocation>, StoreError> {
     let now = tx.now()?;
     let rows: Vec<Row> = sql_query(format!(
         "/* revocations::claim */ WITH x AS (SELECT learner_id, award_id FROM revocation WHERE next_attempt_at <= $1 \
+         AND EXISTS (SELECT 1 FROM assertion a WHERE a.learner_id = revocation.learner_id \
+         AND a.award_id = revocation.award_id) \
          ORDER BY next_attempt_at LIMIT $2 {}) \
          UPDATE revocation SET lease_token = lease_token + 1, attempts = attempts + 1, next_attempt_at = $3 FROM x \
          WHERE revocation.learner_id = x.learner_id AND revocation.award_id = x.award_id \
@@ -171,6 +175,16 @@ pub fn complete(tx: &mut Tx<'_>, done: &ClaimedRevocation) -> Result<bool, Store
 /// Gives a revocation back, to be tried again after a while.
 pub fn put_off(tx: &mut Tx<'_>, done: &ClaimedRevocation, after: TimeDelta, error: &str) -> Result<(), StoreError> {
     let due = tx.now()? + after;
+    let retired: i64 = learner::table
+        .find(done.learner.0)
+        .filter(learner::retired_at.is_not_null())
+        .count()
+        .get_result(tx.conn)?;
+    // The backend may name whom it speaks of.
+    let error = match retired {
+        0 => error,
+        _ => "the backend did not do it",
+    };
     diesel::update(revocation::table.find((done.learner.0, done.award.0.to_string())))
         .filter(revocation::lease_token.eq(done.token))
         .set((revocation::next_attempt_at.eq(due), revocation::last_error.eq(error)))

@@ -174,6 +174,7 @@ diesel::table! {
         next_attempt_at -> Timestamp,
         lease_token -> BigInt,
         last_error -> Nullable<Text>,
+        by_loss -> Bool,
     }
 }
 
@@ -193,6 +194,7 @@ diesel::table! {
         published_at -> Nullable<Timestamp>,
         lease_token -> BigInt,
         lease_until -> Nullable<Timestamp>,
+        erased_at -> Nullable<Timestamp>,
     }
 }
 

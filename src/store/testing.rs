@@ -1,6 +1,7 @@
 //! Databases for unit tests: SQLite in a temporary file, and PostgreSQL where `ACCOLADE_TEST_POSTGRES_URL` names one,
 //! with a clock that a test can move.
 
+pub(crate) mod dump;
 pub(crate) mod seed;
 
 use std::sync::Arc;

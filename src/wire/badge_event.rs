@@ -2,10 +2,13 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::record::{Header, OutgoingRecord};
+use super::{
+    mentions::Person,
+    record::{Header, OutgoingRecord},
+};
 use crate::domain::{
     LearnerId,
     award::{Reason, RuleKind},
@@ -139,6 +142,37 @@ impl BadgeEvent<'_> {
     }
 }
 
+/// The user name in the data of an event.
+pub fn username_in(payload: &str) -> Option<String> {
+    let event: Value = serde_json::from_str(payload).ok()?;
+    Some(event.pointer("/user/username")?.as_str()?.to_owned())
+}
+
+/// The data of an event without what is personal: an empty user name, nothing of what the backend said, no evidence, and
+/// no name of this learner in links and reasons. What is no JSON becomes an empty object.
+pub fn without_person(payload: &str, learner: &Person) -> String {
+    let Ok(mut event) = serde_json::from_str::<Value>(payload) else {
+        return "{}".to_owned();
+    };
+    for (place, nothing) in [
+        ("/user/username", json!("")),
+        ("/assertion/data", json!({})),
+        ("/assertion/evidence_url", Value::Null),
+    ] {
+        if let Some(value) = event.pointer_mut(place) {
+            *value = nothing;
+        }
+    }
+    for place in ["/assertion/image_url", "/assertion/assertion_url", "/revocation/reason"] {
+        if let Some(Value::String(text)) = event.pointer_mut(place)
+            && let Some(erased) = learner.erased_from(text)
+        {
+            *text = erased;
+        }
+    }
+    event.to_string()
+}
+
 /// An event about a badge and what a record needs to carry it.
 #[derive(Debug, Clone, Copy)]
 pub struct OutgoingBadgeEvent<'a> {
@@ -180,8 +214,6 @@ pub fn badge_record(topic: &str, event: &OutgoingBadgeEvent<'_>) -> OutgoingReco
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::domain::badge_class::{BadgeClassId, BadgeClassKey};
 
@@ -254,6 +286,24 @@ mod tests {
         let expected =
             json!({"kind": "backfill", "rule": "courses_enrolled", "threshold": 3, "count": 4, "configuration_id": 12});
         assert_eq!(part, expected);
+    }
+
+    #[test]
+    fn a_retired_learner_is_in_no_event() {
+        let said = json!({
+            "assertion": {"id": "a", "assertion_url": "https://b/ada/1", "evidence_url": "https://e/ada", "data": {"x": "ada"}},
+            "badge_class": {"slug": "ada"}, "user": {"id": 42, "username": "ada"}, "revocation": {"reason": "ada, again"},
+        });
+        let said = said.to_string();
+        let mut ada = Person::new(LearnerId(42));
+        ada.add_name(username_in(&said).as_deref());
+        let left = json!({
+            "assertion": {"id": "a", "assertion_url": "https://b/[erased]/1", "evidence_url": null, "data": {}},
+            "badge_class": {"slug": "ada"}, "user": {"id": 42, "username": ""}, "revocation": {"reason": "[erased], again"},
+        });
+        assert_eq!(without_person(&said, &ada), left.to_string());
+        assert_eq!(without_person("{}", &ada), "{}");
+        assert_eq!(without_person("ada", &ada), "{}");
     }
 
     #[test]

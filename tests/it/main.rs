@@ -16,6 +16,7 @@ mod fixtures;
 mod http_api;
 mod http_backend;
 mod layering;
+mod leaving;
 mod migrations;
 mod model;
 mod properties;

@@ -111,7 +111,8 @@ pub(super) async fn retry(
     match retried.await?.ok_or_else(unknown)? {
         (AwardState::Cancelled, _) => Err(Problem::new(
             StatusCode::CONFLICT,
-            "This award was cancelled, by hand or because its learner retired: it is not tried again.",
+            "This award was cancelled, by hand, or because its learner retired or no longer qualifies: it is not tried \
+             again.",
         )),
         (_, award) => Ok(Json(item(award))),
     }

@@ -8,13 +8,14 @@ mod body;
 mod completion_images;
 mod courses;
 mod event_badges;
+mod learners;
 mod page;
 mod progress;
 mod revoke;
 
 use axum::{
     Router,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, delete, get, post},
 };
 
 use super::State;
@@ -45,6 +46,7 @@ pub(super) fn routes() -> Router<State> {
                 .put(completion_images::change)
                 .delete(completion_images::delete),
         ),
+        ("learners/{username}", delete(learners::retire)),
         ("courses/{course_id}", get(courses::read).put(courses::change)),
     ];
     routes.into_iter().fold(Router::new(), |router, (path, methods)| {

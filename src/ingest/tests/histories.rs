@@ -9,13 +9,13 @@ use crate::{
 };
 
 /// (learner, course, enrolment or certificate, holds).
-type Told = (i64, usize, bool, bool);
+pub type Told = (i64, usize, bool, bool);
 
-fn history() -> impl Strategy<Value = Vec<Told>> {
+pub fn history() -> impl Strategy<Value = Vec<Told>> {
     proptest::collection::vec((1i64..3, 1usize..5, any::<bool>(), any::<bool>()), 1..25)
 }
 
-fn items(told: &[Told]) -> Vec<Item> {
+pub fn items(told: &[Told]) -> Vec<Item> {
     told.iter()
         .zip(0..)
         .map(|((learner, course, enrolls, holds), n)| {
@@ -30,12 +30,15 @@ fn items(told: &[Told]) -> Vec<Item> {
         .collect()
 }
 
+/// Whether a learner is enrolled in a course, or has passed it, as a list of events says.
+pub fn holds(told: &[Told], learner: i64, course: usize, enrolls: bool) -> bool {
+    let of = |t: &&Told| t.0 == learner && t.1 == course && t.2 == enrolls;
+    told.iter().rev().find(of).is_some_and(|t| t.3)
+}
+
 /// (enrolled, completed) as a list of events says, and whether both courses of the group are passed.
-fn model(told: &[Told], learner: i64) -> (i32, i32, bool) {
-    let last = |course: usize, enrolls: bool| {
-        let of = |t: &&Told| t.0 == learner && t.1 == course && t.2 == enrolls;
-        told.iter().rev().find(of).is_some_and(|t| t.3)
-    };
+pub fn model(told: &[Told], learner: i64) -> (i32, i32, bool) {
+    let last = |course: usize, enrolls: bool| holds(told, learner, course, enrolls);
     let count = |enrolls| (1..5).filter(|course| last(*course, enrolls)).count();
     let number = |count: usize| i32::try_from(count).expect("small");
     (
@@ -45,7 +48,19 @@ fn model(told: &[Told], learner: i64) -> (i32, i32, bool) {
     )
 }
 
-fn prepared(database: &TestDatabase) {
+/// The same in another order, and one of them twice.
+pub fn mixed(told: &[Told], twice: prop::sample::Index, seed: u64) -> Vec<Item> {
+    let mut events = items(told);
+    let repeated = events[twice.index(events.len())].clone();
+    events.push(repeated);
+    let count = events.len() as u64;
+    let key = |n: u64| (n + 1).wrapping_mul(seed | 1).rotate_left(29) % 1009;
+    let mut mixed: Vec<(u64, Item)> = (0..count).map(key).zip(events).collect();
+    mixed.sort_by_key(|(key, _)| *key);
+    mixed.into_iter().map(|(_, item)| item).collect()
+}
+
+pub fn prepared(database: &TestDatabase) {
     activate(
         database,
         "1,e1\n2,e2\n3,e3",
@@ -70,14 +85,7 @@ proptest! {
 
         let shuffled = testing::sqlite();
         prepared(&shuffled);
-        let mut events = items(&told);
-        let repeated = events[order.index(events.len())].clone();
-        events.push(repeated);
-        let count = events.len() as u64;
-        let key = |n: u64| (n + 1).wrapping_mul(seed | 1).rotate_left(29) % 1009;
-        let mut mixed: Vec<(u64, Item)> = (0..count).map(key).zip(events).collect();
-        mixed.sort_by_key(|(key, _)| *key);
-        let mixed: Vec<Item> = mixed.into_iter().map(|(_, item)| item).collect();
+        let mixed = mixed(&told, order, seed);
         let mut writer = writer(&shuffled);
         for batch in mixed.chunks(cut) {
             writer.apply(batch).expect("applied");

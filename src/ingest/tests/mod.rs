@@ -4,6 +4,8 @@ mod badges;
 mod by_hand;
 mod histories;
 mod lanes;
+mod losses;
 mod races;
 mod reading;
+mod retirement;
 mod support;

@@ -25,8 +25,13 @@ pub fn writer(database: &TestDatabase) -> Batch {
 }
 
 pub fn writer_to(store: Arc<Store>) -> Batch {
+    writer_with(store, false)
+}
+
+pub fn writer_with(store: Arc<Store>, revoke_on_loss: bool) -> Batch {
     let settings = Settings {
         award: true,
+        revoke_on_loss,
         evidence_url_template: Some("https://lms/{certificate_uuid}".to_owned()),
         ..Settings::default()
     };

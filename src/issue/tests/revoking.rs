@@ -142,6 +142,11 @@ async fn revoking_that_cannot_go_on_ends_issuing_too() {
         for database in databases() {
             change(
                 &database.store(),
+                "INSERT INTO assertion (learner_id, award_id, id, badge_class_id, backend, image_url, assertion_url, \
+                 issuer, data, created_at) VALUES (1, 'no id', 'a', 1, 'b', '', '', '', '{}', '2020-01-01 00:00:00')",
+            );
+            change(
+                &database.store(),
                 "INSERT INTO revocation (learner_id, award_id, reason, created_at, next_attempt_at) \
                  VALUES (1, 'no id', 'r', '2020-01-01 00:00:00', '2020-01-01 00:00:00')",
             );

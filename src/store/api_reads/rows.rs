@@ -7,9 +7,12 @@ use diesel::{
 };
 
 use super::{ListedAssertion, ListedAward, PublicAssertion};
-use crate::domain::{
-    LearnerId,
-    badge_class::{BadgeClass, BadgeClassId, BadgeClassKey},
+use crate::{
+    domain::{
+        LearnerId,
+        badge_class::{BadgeClass, BadgeClassId, BadgeClassKey},
+    },
+    store::retirement,
 };
 
 /// The columns of [`BadgeClassRow`], from `badge_class b`.
@@ -25,7 +28,7 @@ pub(super) use badge_class_columns;
 macro_rules! assertion_columns {
     () => {
         "a.id AS assertion_id, a.backend, a.assertion_url, a.image_url, a.evidence_url, a.recipient_salt, \
-         a.recipient_hash, a.created_at, a.revoked_at, a.revocation_reason, l.username, c.display_name AS course_name \
+         a.recipient_hash, a.created_at, a.revoked_at, a.revocation_reason, l.username, l.retired_at, c.display_name AS course_name \
          FROM assertion a JOIN badge_class b ON b.id = a.badge_class_id \
          LEFT JOIN learner l ON l.learner_id = a.learner_id LEFT JOIN course c ON c.course_key = b.course_id"
     };
@@ -190,13 +193,17 @@ pub(super) struct AssertionRow {
     pub(super) revocation_reason: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     pub(super) username: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    pub(super) retired_at: Option<NaiveDateTime>,
     #[diesel(sql_type = Nullable<Text>)]
     pub(super) course_name: Option<String>,
 }
 
 impl From<AssertionRow> for PublicAssertion {
     fn from(row: AssertionRow) -> Self {
-        let reason = row.revocation_reason.unwrap_or_default();
+        let revoked = row.revoked_at.map(|at| (at, row.revocation_reason.unwrap_or_default()));
+        // It is on its way to be revoked; until then nothing shows whose it was.
+        let retired = row.retired_at.map(|at| (at, retirement::REASON.to_owned()));
         Self {
             id: row.assertion_id,
             backend: row.backend,
@@ -205,7 +212,7 @@ impl From<AssertionRow> for PublicAssertion {
             evidence_url: row.evidence_url,
             recipient: row.recipient_salt.zip(row.recipient_hash),
             created: row.created_at.and_utc(),
-            revoked: row.revoked_at.map(|at| (at.and_utc(), reason)),
+            revoked: revoked.or(retired).map(|(at, reason)| (at.and_utc(), reason)),
             username: row.username.unwrap_or_default(),
             badge_class: row.badge_class.into(),
             course_name: row.course_name.filter(|name| !name.is_empty()),

@@ -1,13 +1,13 @@
 //! What a person does with an award that waits or was given up: try it again, or cancel it.
 
-use chrono::{NaiveDateTime, TimeDelta};
+use chrono::NaiveDateTime;
 use diesel::{
     OptionalExtension, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Bool, Integer, Text, Timestamp},
 };
 use serde_json::json;
 
-use super::{AwardRow, award_id, award_state, get};
+use super::{AwardRow, SETTLED, award_id, award_state, get};
 use crate::{
     domain::award::{AwardId, AwardState},
     store::{
@@ -15,10 +15,6 @@ use crate::{
         audit::{self, Action, Actor},
     },
 };
-
-/// The longest that the effect of a request takes to be seen at any backend. Nothing is looked up earlier: who finds
-/// nothing then sends again.
-const SETTLED: TimeDelta = TimeDelta::seconds(60);
 
 /// What became of an award by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]

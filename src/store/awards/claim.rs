@@ -9,7 +9,7 @@ use diesel::{
 };
 use serde::Serialize;
 
-use super::{award_id, award_state};
+use super::{IS_RETIRED, award_id, award_state};
 use crate::{
     domain::{
         LearnerId,
@@ -152,7 +152,7 @@ struct LearnerRow {
 /// Takes up to `limit` awards that are due and says all that issuing them needs; what may have been sent goes first.
 ///
 /// When this is committed the awards are `issuing`: from then on the outside may know of them. A lease that ran out is
-/// an unknown outcome: such an award becomes `uncertain`, due after `settle`. Awards of learners without an e-mail
+/// an unknown outcome: such an award becomes `uncertain`, due after `settle`, unless its learner retired. Awards of learners without an e-mail
 /// address become `blocked`. Awards that others hold are passed over; those of retired learners are never taken.
 pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta, settle: TimeDelta) -> Result<Claim, StoreError> {
     let now = tx.now()?;
@@ -177,8 +177,9 @@ fn expire_leases(tx: &mut Tx<'_>, now: NaiveDateTime, settle: TimeDelta) -> Resu
     sql_query(format!(
         "/* awards::expire_leases */ WITH d AS MATERIALIZED (SELECT learner_id, id FROM award \
          WHERE state = 'issuing' AND next_attempt_at < $1 ORDER BY next_attempt_at LIMIT 1000 {}) \
-         UPDATE award SET state = 'uncertain', posted = true, lease_until = NULL, next_attempt_at = $2, \
-         updated_at = $1, last_error = 'the lease ran out before its outcome was stored' \
+         UPDATE award SET state = CASE WHEN {IS_RETIRED} THEN 'cancelled' ELSE 'uncertain' END, posted = true, \
+         lease_until = NULL, next_attempt_at = $2, updated_at = $1, last_error = CASE WHEN {IS_RETIRED} THEN NULL \
+         ELSE 'the lease ran out before its outcome was stored' END \
          FROM d WHERE award.learner_id = d.learner_id AND award.id = d.id",
         unfold::skip_locked(tx.conn),
     ))

@@ -1,21 +1,26 @@
 //! What came of claimed awards. Every write is fenced by the lease: whoever lost it writes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Text, Timestamp},
+    sql_types::{BigInt, Bool, Text, Timestamp},
 };
 use serde::Serialize;
+use serde_json::json;
 
-use super::{AwardKey, KeyRow};
+use super::{AwardKey, IS_RETIRED, KeyRow};
 use crate::{
     domain::{
         LearnerId,
         award::{AwardId, AwardState},
     },
-    store::{AnyConnection, StoreError, Tx, assertions, assertions::NewAssertion, unfold},
+    store::{AnyConnection, StoreError, Tx, assertions, assertions::NewAssertion, retirement, unfold},
+    wire::{badge_event, mentions::Person},
 };
 
 /// An award that the backend issued.
@@ -113,26 +118,39 @@ struct Sequence {
 const SEQUENCE: &[(&str, &str)] = &[("learner_id", "bigint"), ("next_seq", "bigint")];
 
 #[derive(QueryableByName)]
-struct SequenceRow {
+struct LearnerRow {
     #[diesel(sql_type = BigInt)]
     learner_id: i64,
     #[diesel(sql_type = BigInt)]
     next_seq: i64,
+    #[diesel(sql_type = Bool)]
+    retired: bool,
 }
 
 /// Stores what was issued: state, assertion and outgoing event, all or none. Returns the awards that were written;
-/// the others had lost their lease, or their learner retired.
+/// the others had lost their lease. What was issued to a learner who retired meanwhile is stored without anything
+/// personal, and is to be revoked.
 pub fn complete(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<AwardKey>, StoreError> {
     if completed.is_empty() {
         return Ok(Vec::new());
     }
     let now = tx.now()?;
-    let mut next = lock_learners(tx, completed)?;
+    let held = lock_learners(tx, completed)?;
+    let retired: HashSet<i64> = held
+        .iter()
+        .filter(|row| row.retired)
+        .map(|row| row.learner_id)
+        .collect();
+    let mut next: HashMap<i64, i64> = held.iter().map(|row| (row.learner_id, row.next_seq)).collect();
     let steps: Vec<StepRow<'_>> = completed.iter().map(issued_step).collect();
     let written: HashSet<AwardKey> = fenced(tx, now, &steps)?.into_iter().collect();
-    let kept: Vec<&Completed> = completed
+    let kept: Vec<Cow<'_, Completed>> = completed
         .iter()
         .filter(|done| written.contains(&(done.assertion.learner, done.assertion.award)))
+        .map(|done| match retired.contains(&done.assertion.learner.0) {
+            true => Cow::Owned(without_person(done)),
+            false => Cow::Borrowed(done),
+        })
         .collect();
     if kept.is_empty() {
         return Ok(Vec::new());
@@ -156,6 +174,9 @@ pub fn complete(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<AwardKey
     ))
     .bind::<Text, _>(unfold::json(&sequences))
     .execute(tx.conn)?;
+    if !retired.is_empty() {
+        retirement::revoke_assertions(tx, &unfold::json(&retired))?;
+    }
     Ok(kept
         .iter()
         .map(|done| (done.assertion.learner, done.assertion.award))
@@ -185,7 +206,26 @@ pub fn apply_steps(tx: &mut Tx<'_>, steps: &[Step]) -> Result<Vec<AwardKey>, Sto
     fenced(tx, now, &rows)
 }
 
-fn lock_learners(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<HashMap<i64, i64>, StoreError> {
+/// What is stored of an assertion whose learner retired while it was issued.
+fn without_person(done: &Completed) -> Completed {
+    let mut learner = Person::new(done.assertion.learner);
+    learner.add_name(badge_event::username_in(&done.payload).as_deref());
+    let erased = |text: &str| learner.erased_from(text).unwrap_or_else(|| text.to_owned());
+    Completed {
+        payload: badge_event::without_person(&done.payload, &learner),
+        assertion: NewAssertion {
+            image_url: erased(&done.assertion.image_url),
+            assertion_url: erased(&done.assertion.assertion_url),
+            evidence_url: None,
+            recipient_hash: None,
+            data: json!({}),
+            ..done.assertion.clone()
+        },
+        ..done.clone()
+    }
+}
+
+fn lock_learners(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<LearnerRow>, StoreError> {
     let mut learners: Vec<i64> = completed.iter().map(|done| done.assertion.learner.0).collect();
     learners.sort_unstable();
     learners.dedup();
@@ -193,14 +233,13 @@ fn lock_learners(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<HashMap<i64
         AnyConnection::Postgres(_) => "FOR NO KEY UPDATE",
         AnyConnection::Sqlite(_) => "",
     };
-    let rows: Vec<SequenceRow> = sql_query(format!(
-        "/* awards::complete */ SELECT learner_id, next_seq FROM learner WHERE learner_id IN {} \
+    Ok(sql_query(format!(
+        "/* awards::complete */ SELECT learner_id, next_seq, (retired_at IS NOT NULL) AS retired FROM learner WHERE learner_id IN {} \
          ORDER BY learner_id {lock}",
         unfold::integers(tx.conn, "$1"),
     ))
     .bind::<Text, _>(unfold::json(&learners))
-    .load(tx.conn)?;
-    Ok(rows.into_iter().map(|row| (row.learner_id, row.next_seq)).collect())
+    .load(tx.conn)?)
 }
 
 fn issued_step(done: &Completed) -> StepRow<'_> {
@@ -219,9 +258,12 @@ fn issued_step(done: &Completed) -> StepRow<'_> {
 
 fn fenced(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[StepRow<'_>]) -> Result<Vec<AwardKey>, StoreError> {
     sql_query(format!(
-        "/* awards::fenced */ UPDATE award SET state = x.state, state_reason = x.state_reason, \
+        "/* awards::fenced */ UPDATE award SET \
+         state = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' THEN 'cancelled' ELSE x.state END, \
+         state_reason = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' THEN award.state_reason ELSE x.state_reason END, \
          next_attempt_at = coalesce(x.next_attempt_at, $1), posted = (award.posted OR x.posted), \
-         attempts = attempts - x.uncounted, lease_until = NULL, last_error = coalesce(x.error, last_error), \
+         attempts = attempts - x.uncounted, lease_until = NULL, \
+         last_error = CASE WHEN {IS_RETIRED} THEN NULL ELSE coalesce(x.error, last_error) END, \
          updated_at = $1 FROM {} WHERE award.learner_id = x.learner_id AND award.id = x.id \
          AND award.state = 'issuing' AND award.lease_token = x.lease_token RETURNING award.learner_id, award.id",
         unfold::rows(tx.conn, "$2", STEP),

@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::HashSet;
 
+use chrono::TimeDelta;
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Text, Timestamp},
@@ -26,7 +27,7 @@ pub use complete::{Completed, Step, apply_steps, complete};
 pub(super) use overview::age_seconds;
 pub use overview::{AwardRow, count_published, counts_by_open_state, get, oldest_pending_age};
 
-use super::{StoreError, Tx, unfold};
+use super::{StoreError, Tx, losses, unfold};
 use crate::domain::{
     LearnerId,
     award::{AwardId, AwardState, Decision},
@@ -52,7 +53,8 @@ struct NewAward<'a> {
     evidence_url: Option<&'a str>,
 }
 
-const NEW_AWARD: &[(&str, &str)] = &[
+/// The columns of a decision.
+pub(super) const NEW_AWARD: &[(&str, &str)] = &[
     ("learner_id", "bigint"),
     ("id", "text"),
     ("badge_class_id", "integer"),
@@ -68,7 +70,7 @@ const NEW_AWARD: &[(&str, &str)] = &[
 ];
 
 #[derive(QueryableByName)]
-struct KeyRow {
+pub(super) struct KeyRow {
     #[diesel(sql_type = BigInt)]
     learner_id: i64,
     #[diesel(sql_type = Text)]
@@ -76,15 +78,15 @@ struct KeyRow {
 }
 
 impl KeyRow {
-    fn key(self) -> Result<AwardKey, StoreError> {
+    pub(super) fn key(self) -> Result<AwardKey, StoreError> {
         Ok((LearnerId(self.learner_id), award_id(&self.id)?))
     }
 }
 
 /// Stores these decisions as pending awards and returns the new ones, ordered by learner and award id.
 ///
-/// A decision that was stored before (by whomever) changes nothing and is not returned. The caller holds the rows of
-/// the learners.
+/// A decision that was stored before (by whomever) changes nothing and is not returned, unless it was lost meanwhile:
+/// then it is taken again, as far as nothing of that was done. The caller holds the rows of the learners.
 pub fn insert_decisions(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Vec<Decision>, StoreError> {
     if decisions.is_empty() {
         return Ok(Vec::new());
@@ -102,14 +104,19 @@ pub fn insert_decisions(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Vec<D
         unfold::rows(tx.conn, "$2", NEW_AWARD),
     );
     let now = tx.now()?;
-    let inserted: HashSet<AwardKey> = sql_query(sql)
+    let mut taken: HashSet<AwardKey> = sql_query(sql)
         .bind::<Timestamp, _>(now)
         .bind::<Text, _>(unfold::json(&rows))
         .load::<KeyRow>(tx.conn)?
         .into_iter()
         .map(KeyRow::key)
         .collect::<Result<_, _>>()?;
-    let new = keyed.into_iter().filter(|(key, _)| inserted.contains(key));
+    let known = keyed.iter().zip(&rows).filter(|((key, _), _)| !taken.contains(key));
+    let known: Vec<&NewAward<'_>> = known.map(|(_, row)| row).collect();
+    if !known.is_empty() {
+        taken.extend(losses::regain(tx, &unfold::json(&known))?);
+    }
+    let new = keyed.into_iter().filter(|(key, _)| taken.contains(key));
     Ok(new.map(|(_, decision)| decision.clone()).collect())
 }
 
@@ -123,11 +130,12 @@ pub fn unblock_no_email(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<usize
     let now = tx.now()?;
     let ids: Vec<i64> = learners.iter().map(|learner| learner.0).collect();
     Ok(sql_query(format!(
-        "/* awards::unblock_no_email */ UPDATE award SET state = {RESUMED}, state_reason = NULL, \
-         next_attempt_at = $1, updated_at = $1 \
+        "/* awards::unblock_no_email */ UPDATE award SET {RESUMED} \
          WHERE state = 'blocked' AND state_reason = 'no_email' AND learner_id IN {}",
-        unfold::integers(tx.conn, "$2"),
+        unfold::integers(tx.conn, "$4"),
     ))
+    .bind::<Timestamp, _>(now - SETTLED)
+    .bind::<Timestamp, _>(now + SETTLED)
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(&ids))
     .execute(tx.conn)?)
@@ -138,10 +146,11 @@ pub fn unblock_no_email(tx: &mut Tx<'_>, learners: &[LearnerId]) -> Result<usize
 pub fn unblock_badge_class(tx: &mut Tx<'_>, badge_class: BadgeClassId) -> Result<usize, StoreError> {
     let now = tx.now()?;
     Ok(sql_query(format!(
-        "/* awards::unblock_badge_class */ UPDATE award SET state = {RESUMED}, state_reason = NULL, \
-         next_attempt_at = $1, updated_at = $1 \
-         WHERE state = 'blocked' AND state_reason <> 'no_email' AND badge_class_id = $2"
+        "/* awards::unblock_badge_class */ UPDATE award SET {RESUMED} \
+         WHERE state = 'blocked' AND state_reason <> 'no_email' AND badge_class_id = $4"
     ))
+    .bind::<Timestamp, _>(now - SETTLED)
+    .bind::<Timestamp, _>(now + SETTLED)
     .bind::<Timestamp, _>(now)
     .bind::<diesel::sql_types::Integer, _>(badge_class.0)
     .execute(tx.conn)?)
@@ -153,18 +162,28 @@ pub fn resume_blocked(tx: &mut Tx<'_>, limit: usize) -> Result<usize, StoreError
     let now = tx.now()?;
     Ok(sql_query(format!(
         "/* awards::resume_blocked */ WITH d AS MATERIALIZED (SELECT learner_id, id FROM award \
-         WHERE state = 'blocked' AND state_reason <> 'no_email' ORDER BY next_attempt_at LIMIT $1 {}) \
-         UPDATE award SET state = {RESUMED}, state_reason = NULL, next_attempt_at = $2, updated_at = $2 \
-         FROM d WHERE award.learner_id = d.learner_id AND award.id = d.id",
+         WHERE state = 'blocked' AND state_reason <> 'no_email' ORDER BY next_attempt_at LIMIT {} {}) \
+         UPDATE award SET {RESUMED} FROM d WHERE award.learner_id = d.learner_id AND award.id = d.id",
+        i64::try_from(limit).unwrap_or(i64::MAX),
         unfold::skip_locked(tx.conn),
     ))
-    .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind::<Timestamp, _>(now - SETTLED)
+    .bind::<Timestamp, _>(now + SETTLED)
     .bind::<Timestamp, _>(now)
     .execute(tx.conn)?)
 }
 
-/// Where an award goes on: what may have been carried out is looked up first.
-const RESUMED: &str = "CASE WHEN posted THEN 'uncertain' ELSE 'pending' END";
+/// The longest that the effect of a request takes to be seen at any backend. Nothing is looked up earlier: who finds
+/// nothing then sends again.
+const SETTLED: TimeDelta = TimeDelta::seconds(60);
+
+/// How an award goes on: what may have been carried out is looked up first, and not before the backend must show it. The
+/// first parameters are the times by [`SETTLED`] earlier and later than now, and now.
+const RESUMED: &str = "state = CASE WHEN posted THEN 'uncertain' ELSE 'pending' END, state_reason = NULL, \
+     next_attempt_at = CASE WHEN posted AND updated_at > $1 THEN $2 ELSE $3 END, updated_at = $3";
+
+/// Whether the learner of an award that is being issued has retired meanwhile.
+const IS_RETIRED: &str = "award.state_reason = 'retired'";
 
 fn key_of(decision: &Decision) -> AwardKey {
     let id = AwardId::of(decision.learner, &decision.badge_class_key, &decision.idempotency_key);

@@ -1,3 +1,5 @@
+mod resuming;
+
 use std::collections::HashSet;
 
 use chrono::TimeDelta;

@@ -1,0 +1,2 @@
+ALTER TABLE revocation DROP COLUMN by_loss;
+ALTER TABLE dead_letter DROP COLUMN erased_at;

@@ -1,0 +1,35 @@
+//! Learners who leave.
+
+use axum::{
+    extract::{Path, State as Shared},
+    http::StatusCode,
+};
+
+use crate::{
+    domain::limits::check_name,
+    http::{State, auth::Caller, problem::Problem},
+    store::retirement,
+};
+
+/// `DELETE /api/badges/v1/learners/{username}/`: 204 when all that is personal is erased; the same as `learner.retired`.
+/// Then there is no learner of this username any more: once more is 404.
+pub(super) async fn retire(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(username): Path<String>,
+) -> Result<StatusCode, Problem> {
+    caller.require_administrator()?;
+    check_name(&username).map_err(|problem| Problem::field("username", problem))?;
+    let actor = caller.actor();
+    let retired = state.write("retire_learner", move |tx| retirement::retire(tx, &username, &actor));
+    match retired.await? {
+        Some(learner) => {
+            tracing::info!(learner.id = learner.0, "learner {} was retired", learner.0);
+            Ok(StatusCode::NO_CONTENT)
+        }
+        None => Err(Problem::not_found("There is no learner of this username.")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
