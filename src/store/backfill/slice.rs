@@ -18,7 +18,7 @@ use crate::{
         evaluate::{Condition, LearnerChange, Progress, Rules, evaluate},
     },
     store::{
-        StoreError, Tx, courses, facts,
+        StoreError, Tx, courses,
         schema::{award, learner},
     },
 };
@@ -88,19 +88,17 @@ pub(super) fn slice(tx: &mut Tx<'_>, rules: &Rules, after: Option<i64>, size: i6
     })
 }
 
-/// All that these learners have reached, whatever they have already. The caller holds their rows.
+/// All that these learners have reached, whatever they have already. They are in ascending order, and the caller holds
+/// their rows.
 pub(super) fn reached_by_held(
     tx: &mut Tx<'_>,
     rules: &Rules,
     learners: &[(LearnerId, Progress)],
 ) -> Result<Vec<Decision>, StoreError> {
-    let smallest = groups(rules).map(Vec::len).min();
-    let in_reach = |progress: &Progress| {
-        smallest.is_some_and(|smallest| usize::try_from(progress.completed).is_ok_and(|passed| passed >= smallest))
+    let (Some((first, _)), Some((last, _))) = (learners.first(), learners.last()) else {
+        return Ok(Vec::new());
     };
-    let candidates = learners.iter().filter(|(_, progress)| in_reach(progress));
-    let candidates: Vec<LearnerId> = candidates.map(|(learner, _)| *learner).collect();
-    let passed = facts::passed_courses(tx, &candidates)?;
+    let passed = passed_between(tx, rules, first.0, last.0)?;
     Ok(reached(rules, learners, &passed))
 }
 
@@ -126,11 +124,12 @@ fn reached(
     learners.iter().flat_map(of_learner).collect()
 }
 
-fn groups(rules: &Rules) -> impl Iterator<Item = &Vec<CourseKey>> {
-    rules.rules.iter().filter_map(|rule| match &rule.condition {
+fn grouped(rules: &Rules) -> HashSet<&CourseKey> {
+    let groups = rules.rules.iter().filter_map(|rule| match &rule.condition {
         Condition::Group(courses) => Some(courses),
         Condition::Enrolled(_) | Condition::Completed(_) => None,
-    })
+    });
+    groups.flatten().collect()
 }
 
 /// The courses of some group that these learners have passed.
@@ -140,8 +139,7 @@ fn passed_between(
     first: i64,
     last: i64,
 ) -> Result<HashMap<LearnerId, HashSet<CourseKey>>, StoreError> {
-    let keys: HashSet<&CourseKey> = groups(rules).flatten().collect();
-    let known = courses::get(tx, &keys.into_iter().collect::<Vec<_>>())?;
+    let known = courses::get(tx, &grouped(rules).into_iter().collect::<Vec<_>>())?;
     if known.is_empty() {
         return Ok(HashMap::new());
     }
