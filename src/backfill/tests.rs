@@ -138,7 +138,8 @@ async fn by_hand_it_stops_after_the_learners_at_hand_and_goes_on_from_there() {
     assert_eq!((tally.learners, tally.decided()), (CHUNK, CHUNK));
     let begun = backfill.begin(actor()).await.expect("begun").expect("one is active");
     assert_eq!((begun.claim.is_some(), begun.tally.learners), (true, CHUNK));
-    let end = backfill.see_through(begun, &CancellationToken::new(), |_, _| {});
+    let on = CancellationToken::new();
+    let end = backfill.see_through(begun, &on, |_, _| {});
     let End::Done(tally) = end.await.expect("no failure") else {
         panic!("it did not come to the end");
     };
@@ -156,7 +157,8 @@ async fn by_hand_it_follows_another_process_and_takes_over_when_that_is_no_more(
     let begun = backfill.begin(actor()).await.expect("begun").expect("one is active");
     assert_eq!(begun.claim, None);
     let mut followed = 0;
-    let end = backfill.see_through(begun, &CancellationToken::new(), |_, is_own| {
+    let on = CancellationToken::new();
+    let end = backfill.see_through(begun, &on, |_, is_own| {
         assert!(!is_own);
         followed += 1;
         // Not at once: it is followed before.
@@ -177,6 +179,7 @@ async fn by_hand_it_ends_when_another_configuration_is_activated() {
     enroll(&database, 1..=CHUNK + 1);
     configure(&database);
     let begun = backfill.begin(actor()).await.expect("begun").expect("one is active");
-    let end = backfill.see_through(begun, &CancellationToken::new(), |_, _| configure(&database));
+    let on = CancellationToken::new();
+    let end = backfill.see_through(begun, &on, |_, _| configure(&database));
     assert_eq!(end.await.expect("no failure"), End::Superseded);
 }
