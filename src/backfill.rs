@@ -1,5 +1,7 @@
-//! Every learner against the active configuration: after an activation at once, and every ten minutes again to find
-//! what a bug may have missed.
+//! Every learner against the active configuration: after an activation at once, when a person asks for it, and every ten
+//! minutes again to find what a bug may have missed.
+
+mod by_hand;
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +9,7 @@ use chrono::TimeDelta;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub use self::by_hand::End;
 use crate::{
     domain::award::Decision,
     retry::Backoff,
@@ -20,8 +23,9 @@ use crate::{
 
 /// How often it is asked whether there is something to do.
 const POLL: Duration = Duration::from_secs(1);
-/// A process that dies holds the backfill up for at most this long.
-const LEASE: TimeDelta = TimeDelta::minutes(2);
+/// A process that dies holds the backfill up for at most this long. One that takes longer over a chunk loses nothing:
+/// it holds the configuration's row meanwhile.
+const LEASE: TimeDelta = TimeDelta::seconds(10);
 
 /// What the loop works with.
 #[derive(Clone)]
@@ -79,8 +83,7 @@ impl Backfill {
     }
 
     async fn backfill(&self, stop: &CancellationToken) -> Result<(), StoreError> {
-        let claim = |store: &Store| store.transaction("claim_backfill", |tx| backfill::claim_backfill(tx, LEASE));
-        let Some(claim) = self.store.run(claim).await? else {
+        let Some(claim) = self.claim().await? else {
             return Ok(());
         };
         let id = claim.configuration_id;
@@ -90,23 +93,13 @@ impl Backfill {
         );
         let (mut learners, mut new) = (0, 0);
         while !stop.is_cancelled() {
-            let rules = Arc::clone(&self.rules);
-            let chunk = move |store: &Store| {
-                store.transaction("backfill", |tx| {
-                    backfill::evaluate_chunk(tx, &claim, &rules, CHUNK, LEASE)
-                })
-            };
-            let (evaluated, last) = match self.store.run(chunk).await? {
+            let (evaluated, last) = match self.chunk(claim).await? {
                 Chunk::More(evaluated) => (evaluated, false),
                 Chunk::Last(evaluated) => (evaluated, true),
                 Chunk::Lost => return Ok(()),
             };
             learners += evaluated.learners;
             new += evaluated.new.len();
-            self.metrics
-                .backfill_learners
-                .inc_by(u64::try_from(evaluated.learners).unwrap_or(u64::MAX));
-            self.decided(&evaluated.new);
             if last {
                 tracing::info!(
                     configuration.id = id,
@@ -115,6 +108,36 @@ impl Backfill {
                 return Ok(());
             }
         }
+        self.release(claim).await
+    }
+
+    /// Evaluates the next learners of a claimed backfill.
+    async fn chunk(&self, claim: Claim) -> Result<Chunk, StoreError> {
+        let rules = Arc::clone(&self.rules);
+        let chunk = move |store: &Store| {
+            store.batch_transaction("backfill", |tx| {
+                backfill::evaluate_chunk(tx, &claim, &rules, CHUNK, LEASE)
+            })
+        };
+        let chunk = self.store.run(chunk).await?;
+        if let Chunk::More(evaluated) | Chunk::Last(evaluated) = &chunk {
+            self.metrics
+                .backfill_learners
+                .inc_by(u64::try_from(evaluated.learners).unwrap_or(u64::MAX));
+            self.decided(&evaluated.new);
+        }
+        Ok(chunk)
+    }
+
+    /// Takes the backfill of the active configuration, if it is open and nobody holds it.
+    async fn claim(&self) -> Result<Option<Claim>, StoreError> {
+        self.store
+            .run(|store| store.transaction("claim_backfill", |tx| backfill::claim_backfill(tx, LEASE)))
+            .await
+    }
+
+    /// Lets another process go on at once.
+    async fn release(&self, claim: Claim) -> Result<(), StoreError> {
         self.store
             .run(move |store| store.transaction("release_backfill", |tx| backfill::release(tx, &claim)))
             .await

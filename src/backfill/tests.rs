@@ -8,6 +8,7 @@ use crate::{
         event_badges::ConfigurationTexts,
     },
     store::{
+        audit::{Actor, Via},
         badge_classes,
         event_badges::{self, NewConfiguration},
         learners::{self, Learner},
@@ -109,4 +110,76 @@ async fn a_sweep_finds_what_was_missed_every_ten_minutes() {
         backfill.work(&stop).await.expect("swept");
         assert_eq!(backfill.metrics.sweeper_repairs.get(), repairs);
     }
+}
+
+fn actor() -> Actor {
+    Actor {
+        name: "ada".to_owned(),
+        via: Via::CommandLine,
+    }
+}
+
+#[tokio::test]
+async fn by_hand_it_stops_after_the_learners_at_hand_and_goes_on_from_there() {
+    let database = testing::sqlite();
+    let backfill = backfill(&database);
+    assert_eq!(backfill.begin(actor()).await.expect("read"), None);
+    enroll(&database, 1..=CHUNK + 1);
+    configure(&database);
+    let stop = CancellationToken::new();
+    let begun = backfill.begin(actor()).await.expect("begun").expect("one is active");
+    let end = backfill.see_through(begun, &stop, |_, is_own| {
+        assert!(is_own);
+        stop.cancel();
+    });
+    let End::Stopped(tally) = end.await.expect("no failure") else {
+        panic!("it did not stop");
+    };
+    assert_eq!((tally.learners, tally.decided()), (CHUNK, CHUNK));
+    let begun = backfill.begin(actor()).await.expect("begun").expect("one is active");
+    assert_eq!((begun.claim.is_some(), begun.tally.learners), (true, CHUNK));
+    let on = CancellationToken::new();
+    let end = backfill.see_through(begun, &on, |_, _| {});
+    let End::Done(tally) = end.await.expect("no failure") else {
+        panic!("it did not come to the end");
+    };
+    assert_eq!((tally.learners, tally.decided()), (CHUNK + 1, CHUNK + 1));
+}
+
+#[tokio::test]
+async fn by_hand_it_follows_another_process_and_takes_over_when_that_is_no_more() {
+    let database = testing::sqlite();
+    let backfill = backfill(&database);
+    enroll(&database, [7, 8]);
+    configure(&database);
+    let other = backfill.claim().await.expect("claimed");
+    assert!(other.is_some());
+    let begun = backfill.begin(actor()).await.expect("begun").expect("one is active");
+    assert_eq!(begun.claim, None);
+    let mut followed = 0;
+    let on = CancellationToken::new();
+    let end = backfill.see_through(begun, &on, |_, is_own| {
+        assert!(!is_own);
+        followed += 1;
+        // Not at once: it is followed before.
+        if followed == 2 {
+            database.clock.advance(LEASE);
+        }
+    });
+    let End::Done(tally) = end.await.expect("no failure") else {
+        panic!("it did not come to the end");
+    };
+    assert_eq!((tally.learners, tally.decided(), followed), (2, 2, 2));
+}
+
+#[tokio::test]
+async fn by_hand_it_ends_when_another_configuration_is_activated() {
+    let database = testing::sqlite();
+    let backfill = backfill(&database);
+    enroll(&database, 1..=CHUNK + 1);
+    configure(&database);
+    let begun = backfill.begin(actor()).await.expect("begun").expect("one is active");
+    let on = CancellationToken::new();
+    let end = backfill.see_through(begun, &on, |_, _| configure(&database));
+    assert_eq!(end.await.expect("no failure"), End::Superseded);
 }

@@ -2,6 +2,7 @@
 
 mod awards;
 mod backend;
+mod backfill;
 mod badge_class;
 mod check;
 mod completion_images;
@@ -16,6 +17,7 @@ mod migrate;
 mod output;
 mod publish;
 mod revoke;
+mod rules;
 mod serve;
 
 use std::{future::Future, path::PathBuf};
@@ -55,6 +57,7 @@ enum Command {
     EventBadges(event_badges::Command),
     #[command(subcommand)]
     CompletionImages(completion_images::Command),
+    Backfill(backfill::Arguments),
     Publish(publish::Arguments),
     Revoke(revoke::Arguments),
     Explain(explain::Arguments),
@@ -92,6 +95,7 @@ impl Cli {
             Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
             Command::Explain(arguments) => explain::run(&settings()?, &arguments),
             Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),
+            Command::Backfill(arguments) => wait_for(backfill::run(settings()?, arguments)),
             Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
             Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings()?, arguments)),
         }
@@ -130,7 +134,7 @@ mod tests {
             "accolade serve --roles admin",
             "accolade badge-class import",
             "accolade completion-images set --mode honor",
-            "accolade backfill",
+            "accolade backfill enrolled_three",
             "accolade awards retry",
             "accolade awards retry --state published",
             "accolade awards cancel x",

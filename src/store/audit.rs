@@ -42,6 +42,8 @@ impl Via {
 pub enum Action {
     /// A configuration was added, and perhaps activated.
     SetEventBadges,
+    /// Every learner is evaluated.
+    Backfill,
     /// A badge class was created.
     CreateBadgeClass,
     /// A badge class was changed.
@@ -75,6 +77,7 @@ impl Action {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SetEventBadges => "event_badges.set",
+            Self::Backfill => "event_badges.backfill",
             Self::CreateBadgeClass => "badge_class.create",
             Self::ChangeBadgeClass => "badge_class.change",
             Self::SetCompletionImage => "completion_image.set",

@@ -4,32 +4,40 @@
 //! One process at a time does either, under a lease in the configuration's row. While no backfill is open, the end of
 //! that lease is also the time of the next sweep.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+mod by_hand;
+mod slice;
+mod tally;
+
+use std::{collections::HashSet, sync::Arc};
 
 use chrono::{NaiveDateTime, TimeDelta};
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Integer, Nullable, Timestamp},
+    ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
 
+pub use self::{
+    by_hand::{BackfillProgress, Begun, begin, count_learners, progress},
+    tally::{BadgeTally, Tally},
+};
+use self::{
+    slice::{reached_by_held, slice},
+    tally::{Reached, reached_by},
+};
 use super::{
     StoreError, Tx, awards,
     event_badges::{self, RulesCache},
-    facts, learners,
-    losses::LOST,
-    schema::{award, event_badges_configuration as configuration, learner},
+    learners,
+    schema::event_badges_configuration as configuration,
 };
 use crate::domain::{
-    CourseKey, LearnerId,
+    LearnerId,
     award::Decision,
-    evaluate::{Condition, LearnerChange, Progress, Rules, evaluate},
+    evaluate::{Progress, Rules},
 };
 
 /// Learners that one transaction evaluates.
-pub const CHUNK: i64 = 1000;
+pub const CHUNK: i64 = 2000;
 /// The time from one sweep to the next.
 pub const SWEEP_EVERY: TimeDelta = TimeDelta::minutes(10);
 
@@ -70,19 +78,8 @@ pub struct Evaluated {
     pub learners: usize,
     /// Awards that are new.
     pub new: Vec<Decision>,
-}
-
-/// How far the backfill of the active configuration is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BackfillProgress {
-    /// The configuration.
-    pub configuration_id: i32,
-    /// Learners that it has come past.
-    pub evaluated: i64,
-    /// Learners that there are.
-    pub learners: i64,
-    /// Whether it has come to the end.
-    pub done: bool,
+    /// What the whole backfill has come to with it.
+    pub tally: Tally,
 }
 
 /// A part of a sweep: learners who seem to miss a badge.
@@ -106,6 +103,8 @@ struct ClaimRow {
 struct CursorRow {
     #[diesel(sql_type = Nullable<BigInt>)]
     backfill_cursor: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    backfill_tally: Option<String>,
 }
 
 /// Says what is to be done now. Cheap, and takes no lock.
@@ -161,23 +160,19 @@ pub fn release(tx: &mut Tx<'_>, claim: &Claim) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Begins the active configuration's backfill anew if it is done; an open one goes on where it is. Returns the
-/// configuration, `None` where none is active.
-pub fn reopen(tx: &mut Tx<'_>) -> Result<Option<i32>, StoreError> {
-    event_badges::fence_shared(tx)?;
-    let Some(active) = event_badges::active(tx)? else {
-        return Ok(None);
-    };
-    diesel::update(configuration::table.find(active.id))
+/// Begins this configuration's backfill anew if it is done; an open one stays where it is.
+fn reopen(tx: &mut Tx<'_>, configuration_id: i32) -> Result<(), StoreError> {
+    diesel::update(configuration::table.find(configuration_id))
         .filter(configuration::backfill_done_at.is_not_null())
         .set((
             configuration::backfill_cursor.eq(None::<i64>),
+            configuration::backfill_tally.eq(None::<String>),
             configuration::backfill_done_at.eq(None::<NaiveDateTime>),
             configuration::backfill_until.eq(None::<NaiveDateTime>),
             configuration::backfill_token.eq(configuration::backfill_token + 1),
         ))
         .execute(tx.conn)?;
-    Ok(Some(active.id))
+    Ok(())
 }
 
 /// Evaluates the next learners of a claimed backfill, keeps what they are to get, and moves on. One transaction.
@@ -194,42 +189,43 @@ pub fn evaluate_chunk(
     let now = tx.now()?;
     let held: Option<CursorRow> = sql_query(
         "/* backfill::evaluate_chunk */ UPDATE event_badges_configuration SET backfill_until = $1 \
-         WHERE id = $2 AND backfill_token = $3 AND enabled AND backfill_done_at IS NULL RETURNING backfill_cursor",
+         WHERE id = $2 AND backfill_token = $3 AND enabled AND backfill_done_at IS NULL \
+         RETURNING backfill_cursor, backfill_tally",
     )
     .bind::<Timestamp, _>(now + lease)
     .bind::<Integer, _>(claim.configuration_id)
     .bind::<BigInt, _>(claim.token)
     .get_result(tx.conn)
     .optional()?;
-    let Some(CursorRow { backfill_cursor }) = held else {
+    let Some(held) = held else {
         return Ok(Chunk::Lost);
     };
     let Some(rules) = rules_of(tx, claim, cache)? else {
         return Ok(Chunk::Lost);
     };
-    let mut next = learner::table
-        .order(learner::learner_id)
-        .select(learner::learner_id)
-        .limit(chunk)
-        .into_boxed();
-    if let Some(cursor) = backfill_cursor {
-        next = next.filter(learner::learner_id.gt(cursor));
-    }
-    let ids: Vec<i64> = next.load(tx.conn)?;
-    let learners: Vec<LearnerId> = ids.iter().copied().map(LearnerId).collect();
-    let evaluated = Evaluated {
-        learners: learners.len(),
-        new: decide_and_insert(tx, &rules, &learners)?,
-    };
-    let last = i64::try_from(ids.len()).is_ok_and(|found| found < chunk);
+    let found = slice(tx, &rules, held.backfill_cursor, chunk)?;
+    let (reached, new) = decide_and_insert(tx, &rules, &found.suspects)?;
+    // Of those who were held, what was seen then counts.
+    let others = found.reached.iter().copied();
+    let others = others.filter(|(learner, _)| found.suspects.binary_search(learner).is_err());
+    let reached: HashSet<Reached> = others.chain(reached).collect();
+    let mut tally = Tally::read(held.backfill_tally.as_deref())?;
+    tally.count(found.learners, &reached, &new);
+    let is_last = !found.is_full;
     diesel::update(configuration::table.find(claim.configuration_id))
         .set((
-            configuration::backfill_cursor.eq(ids.last().copied().or(backfill_cursor)),
-            configuration::backfill_done_at.eq(last.then_some(now)),
-            configuration::backfill_until.eq(now + if last { SWEEP_EVERY } else { lease }),
+            configuration::backfill_cursor.eq(found.last.or(held.backfill_cursor)),
+            configuration::backfill_tally.eq(tally.text()),
+            configuration::backfill_done_at.eq(is_last.then_some(now)),
+            configuration::backfill_until.eq(now + if is_last { SWEEP_EVERY } else { lease }),
         ))
         .execute(tx.conn)?;
-    Ok(if last {
+    let evaluated = Evaluated {
+        learners: found.learners,
+        new,
+        tally,
+    };
+    Ok(if is_last {
         Chunk::Last(evaluated)
     } else {
         Chunk::More(evaluated)
@@ -239,45 +235,10 @@ pub fn evaluate_chunk(
 /// Looks for learners who seem to miss a badge of these rules, from this id on. Takes no lock: they may have it by
 /// now, or lose their claim to it.
 pub fn suspects(tx: &mut Tx<'_>, rules: &Rules, after: Option<i64>, chunk: i64) -> Result<Suspects, StoreError> {
-    let mut next = learner::table
-        .filter(learner::retired_at.is_null())
-        .order(learner::learner_id)
-        .select((learner::learner_id, learner::enrolled, learner::completed))
-        .limit(chunk)
-        .into_boxed();
-    if let Some(after) = after {
-        next = next.filter(learner::learner_id.gt(after));
-    }
-    let rows: Vec<(i64, i32, i32)> = next.load(tx.conn)?;
-    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-        return Ok(Suspects {
-            learners: Vec::new(),
-            next: None,
-        });
-    };
-    let known: HashSet<(i64, i32)> = award::table
-        .filter(award::learner_id.between(first.0, last.0))
-        .filter(award::idempotency_key.eq(""))
-        .filter(award::state_reason.is_null().or(award::state_reason.ne(LOST)))
-        .select((award::learner_id, award::badge_class_id))
-        .load(tx.conn)?
-        .into_iter()
-        .collect();
-    let progress: Vec<(LearnerId, Progress)> = rows
-        .iter()
-        .map(|&(id, enrolled, completed)| (LearnerId(id), Progress { enrolled, completed }))
-        .collect();
-    let mut learners: Vec<LearnerId> = decide(tx, rules, &progress)?
-        .into_iter()
-        .filter(|decision| !known.contains(&(decision.learner.0, decision.badge_class.0)))
-        .map(|decision| decision.learner)
-        .collect();
-    learners.sort_unstable();
-    learners.dedup();
-    let full = i64::try_from(rows.len()).is_ok_and(|found| found == chunk);
+    let found = slice(tx, rules, after, chunk)?;
     Ok(Suspects {
-        learners,
-        next: full.then_some(last.0),
+        learners: found.suspects,
+        next: found.last.filter(|_| found.is_full),
     })
 }
 
@@ -297,7 +258,7 @@ pub fn repair(
         .count()
         .get_result(tx.conn)?;
     match rules_of(tx, claim, cache)? {
-        Some(rules) if held == 1 => decide_and_insert(tx, &rules, suspects).map(Some),
+        Some(rules) if held == 1 => Ok(Some(decide_and_insert(tx, &rules, suspects)?.1)),
         _ => Ok(None),
     }
 }
@@ -306,29 +267,6 @@ pub fn repair(
 pub fn rules_of(tx: &mut Tx<'_>, claim: &Claim, cache: &RulesCache) -> Result<Option<Arc<Rules>>, StoreError> {
     let rules = event_badges::active_rules(tx, cache)?;
     Ok(rules.filter(|rules| rules.configuration_id == claim.configuration_id))
-}
-
-/// How far the active configuration's backfill is; `None` where none is active.
-pub fn progress(tx: &mut Tx<'_>) -> Result<Option<BackfillProgress>, StoreError> {
-    let Some(active) = event_badges::active(tx)? else {
-        return Ok(None);
-    };
-    let learners: i64 = learner::table.count().get_result(tx.conn)?;
-    let done = active.backfill_done_at.is_some();
-    let evaluated = match active.backfill_cursor {
-        _ if done => learners,
-        None => 0,
-        Some(cursor) => learner::table
-            .filter(learner::learner_id.le(cursor))
-            .count()
-            .get_result(tx.conn)?,
-    };
-    Ok(Some(BackfillProgress {
-        configuration_id: active.id,
-        evaluated,
-        learners,
-        done,
-    }))
 }
 
 fn claim(tx: &mut Tx<'_>, lease: TimeDelta, update: &str) -> Result<Option<Claim>, StoreError> {
@@ -344,45 +282,21 @@ fn claim(tx: &mut Tx<'_>, lease: TimeDelta, update: &str) -> Result<Option<Claim
     }))
 }
 
-fn decide_and_insert(tx: &mut Tx<'_>, rules: &Rules, ids: &[LearnerId]) -> Result<Vec<Decision>, StoreError> {
+/// Holds these learners, and keeps what they have reached and do not have: all that they have reached, and what is new.
+fn decide_and_insert(
+    tx: &mut Tx<'_>,
+    rules: &Rules,
+    ids: &[LearnerId],
+) -> Result<(Vec<Reached>, Vec<Decision>), StoreError> {
     let held = learners::hold(tx, ids)?;
     let progress: Vec<(LearnerId, Progress)> = held
         .iter()
         .filter(|learner| learner.retired_at.is_none())
         .map(|learner| (learner.id, learner.progress))
         .collect();
-    let decisions = decide(tx, rules, &progress)?;
-    awards::insert_decisions(tx, &decisions)
-}
-
-/// All that these learners have reached, whatever they have already.
-fn decide(tx: &mut Tx<'_>, rules: &Rules, learners: &[(LearnerId, Progress)]) -> Result<Vec<Decision>, StoreError> {
-    let smallest_group = rules.rules.iter().filter_map(|rule| match &rule.condition {
-        Condition::Group(courses) => Some(courses.len()),
-        Condition::Enrolled(_) | Condition::Completed(_) => None,
-    });
-    let mut passed: HashMap<LearnerId, HashSet<CourseKey>> = HashMap::new();
-    if let Some(smallest) = smallest_group.min() {
-        let enough = |progress: &Progress| usize::try_from(progress.completed).is_ok_and(|passed| passed >= smallest);
-        let candidates = learners.iter().filter(|(_, progress)| enough(progress));
-        let candidates: Vec<LearnerId> = candidates.map(|(learner, _)| *learner).collect();
-        passed = facts::passed_courses(tx, &candidates)?;
-    }
-    let nothing = HashSet::new();
-    let decisions = learners.iter().flat_map(|(learner, progress)| {
-        let passed = passed.get(learner).unwrap_or(&nothing);
-        let newly_passed: Vec<CourseKey> = passed.iter().cloned().collect();
-        let change = LearnerChange {
-            learner: *learner,
-            before: Progress::default(),
-            after: *progress,
-            newly_passed: &newly_passed,
-            passed,
-            cause: None,
-        };
-        evaluate(rules, &change)
-    });
-    Ok(decisions.collect())
+    let decisions = reached_by_held(tx, rules, &progress)?;
+    let new = awards::insert_decisions(tx, &decisions)?;
+    Ok((decisions.iter().map(reached_by).collect(), new))
 }
 
 #[cfg(test)]

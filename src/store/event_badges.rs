@@ -164,6 +164,7 @@ pub fn activate(tx: &mut Tx<'_>, id: i32) -> Result<(), StoreError> {
             configuration::enabled.eq(true),
             configuration::activated_at.eq(now),
             configuration::backfill_cursor.eq(None::<i64>),
+            configuration::backfill_tally.eq(None::<String>),
             configuration::backfill_done_at.eq(None::<NaiveDateTime>),
             configuration::backfill_until.eq(None::<NaiveDateTime>),
             configuration::backfill_token.eq(configuration::backfill_token + 1),

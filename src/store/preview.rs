@@ -1,4 +1,7 @@
 //! How many learners a configuration would reach, without writing anything.
+//!
+//! Thresholds, however many, take one look at everybody's counters and one at the awards; a group takes a look at those
+//! who passed its courses.
 
 use diesel::{
     ExpressionMethods, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
@@ -25,7 +28,7 @@ pub struct Reach {
     pub awarded: i64,
 }
 
-#[derive(QueryableByName)]
+#[derive(Default, QueryableByName)]
 struct Counts {
     #[diesel(sql_type = BigInt)]
     learners: i64,
@@ -33,19 +36,28 @@ struct Counts {
     awarded: i64,
 }
 
+/// Learners who stand at the same counts, and how many of them were awarded a badge.
+#[derive(QueryableByName)]
+struct Standing {
+    /// 0 for the learners themselves.
+    #[diesel(sql_type = Integer)]
+    badge_class_id: i32,
+    #[diesel(sql_type = Integer)]
+    enrolled: i32,
+    #[diesel(sql_type = Integer)]
+    completed: i32,
+    #[diesel(sql_type = BigInt)]
+    learners: i64,
+}
+
 /// How many learners each rule reaches, in the order of the rules. Retired learners do not count.
 pub fn reach(tx: &mut Tx<'_>, rules: &Rules) -> Result<Vec<Reach>, StoreError> {
+    let standings = standings(tx, rules)?;
     let of_rule = |rule: &Rule| {
         let counts = match &rule.condition {
-            Condition::Enrolled(n) => counts(tx, &past("enrolled"), i64::from(*n), rule.badge_class)?,
-            Condition::Completed(n) => counts(tx, &past("completed"), i64::from(*n), rule.badge_class)?,
-            Condition::Group(courses) => match group(tx, courses)? {
-                Some(reached) => counts(tx, &reached, count(courses), rule.badge_class)?,
-                None => Counts {
-                    learners: 0,
-                    awarded: 0,
-                },
-            },
+            Condition::Enrolled(n) => past(&standings, rule.badge_class, |standing| standing.enrolled >= *n),
+            Condition::Completed(n) => past(&standings, rule.badge_class, |standing| standing.completed >= *n),
+            Condition::Group(courses) => group(tx, courses, rule.badge_class)?,
         };
         Ok(Reach {
             badge_class: rule.badge_class_key.clone(),
@@ -57,41 +69,66 @@ pub fn reach(tx: &mut Tx<'_>, rules: &Rules) -> Result<Vec<Reach>, StoreError> {
     rules.rules.iter().map(of_rule).collect()
 }
 
-/// Who has at least `$1` of these.
-fn past(counter: &str) -> String {
-    format!("SELECT learner_id FROM learner WHERE {counter} >= $1 AND retired_at IS NULL")
+fn past(standings: &[Standing], badge_class: BadgeClassId, is_past: impl Fn(&Standing) -> bool) -> Counts {
+    let of = |badge: i32| {
+        let past = standings
+            .iter()
+            .filter(|standing| standing.badge_class_id == badge && is_past(standing));
+        past.map(|standing| standing.learners).sum()
+    };
+    Counts {
+        learners: of(0),
+        awarded: of(badge_class.0),
+    }
 }
 
-/// Who has passed all of these courses, which are `$1` in number; `None` when nobody can, for one is not known here.
-fn group(tx: &mut Tx<'_>, courses: &[CourseKey]) -> Result<Option<String>, StoreError> {
+/// The awards that stand in the way of another by a rule: none under another key, which somebody asked for, and none that
+/// was lost before anything of it was done, which may be decided again.
+const BY_RULE: &str = "a.idempotency_key = '' AND coalesce(a.state_reason, '') <> 'lost'";
+
+/// For the rules with a threshold.
+fn standings(tx: &mut Tx<'_>, rules: &Rules) -> Result<Vec<Standing>, StoreError> {
+    let with_threshold = rules
+        .rules
+        .iter()
+        .filter(|rule| !matches!(rule.condition, Condition::Group(_)));
+    let badges: Vec<String> = with_threshold.map(|rule| rule.badge_class.0.to_string()).collect();
+    if badges.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(sql_query(format!(
+        "/* preview::standings */ SELECT 0 AS badge_class_id, enrolled, completed, count(*) AS learners FROM learner \
+         WHERE retired_at IS NULL GROUP BY enrolled, completed \
+         UNION ALL SELECT a.badge_class_id, l.enrolled, l.completed, count(*) FROM award a \
+         JOIN learner l ON l.learner_id = a.learner_id \
+         WHERE a.badge_class_id IN ({}) AND {BY_RULE} AND l.retired_at IS NULL \
+         GROUP BY a.badge_class_id, l.enrolled, l.completed",
+        badges.join(", "),
+    ))
+    .load(tx.conn)?)
+}
+
+/// Who has passed all of these courses; nobody where one is not known here.
+fn group(tx: &mut Tx<'_>, courses: &[CourseKey], badge_class: BadgeClassId) -> Result<Counts, StoreError> {
     let keys: Vec<&str> = courses.iter().map(CourseKey::as_str).collect();
     let ids: Vec<i32> = course::table
         .filter(course::course_key.eq_any(keys))
         .select(course::id)
         .load(tx.conn)?;
     if ids.len() < courses.len() {
-        return Ok(None);
+        return Ok(Counts::default());
     }
     let list: Vec<String> = ids.iter().map(i32::to_string).collect();
-    Ok(Some(format!(
-        "SELECT f.learner_id FROM learner_course f JOIN learner l ON l.learner_id = f.learner_id \
-         WHERE f.passed AND l.retired_at IS NULL AND f.course_id IN ({}) GROUP BY f.learner_id HAVING count(*) = $1",
-        list.join(", "),
-    )))
-}
-
-fn count(courses: &[CourseKey]) -> i64 {
-    i64::try_from(courses.len()).unwrap_or(i64::MAX)
-}
-
-fn counts(tx: &mut Tx<'_>, reached: &str, n: i64, badge_class: BadgeClassId) -> Result<Counts, StoreError> {
-    // An award under another key than the rules' is one that somebody asked for.
     Ok(sql_query(format!(
-        "/* preview::reach */ WITH reached AS ({reached}) SELECT (SELECT count(*) FROM reached) AS learners, \
-         (SELECT count(*) FROM award a JOIN reached r ON r.learner_id = a.learner_id \
-         WHERE a.badge_class_id = $2 AND a.idempotency_key = '') AS awarded",
+        "/* preview::group */ WITH passed AS (SELECT learner_id FROM learner_course \
+         WHERE passed AND course_id IN ({}) GROUP BY learner_id HAVING count(*) = {}) \
+         SELECT count(*) AS learners, count(a.learner_id) AS awarded FROM passed p \
+         JOIN learner l ON l.learner_id = p.learner_id \
+         LEFT JOIN award a ON a.learner_id = p.learner_id AND a.badge_class_id = {} AND {BY_RULE} \
+         WHERE l.retired_at IS NULL",
+        list.join(", "),
+        ids.len(),
+        badge_class.0,
     ))
-    .bind::<BigInt, _>(n)
-    .bind::<Integer, _>(badge_class.0)
     .get_result(tx.conn)?)
 }

@@ -86,6 +86,7 @@ diesel::table! {
         backfill_done_at -> Nullable<Timestamp>,
         backfill_token -> BigInt,
         backfill_until -> Nullable<Timestamp>,
+        backfill_tally -> Nullable<Text>,
     }
 }
 

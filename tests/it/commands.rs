@@ -16,6 +16,7 @@ const COMMANDS: &[&str] = &[
     "event-badges show",
     "event-badges set",
     "event-badges preview",
+    "backfill",
     "explain",
     "awards list",
     "awards retry",

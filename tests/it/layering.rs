@@ -18,7 +18,7 @@ const LAYERS: [(u8, &[&str]); 6] = [
 ];
 
 /// Names that only the files below these paths may say; unit tests may, too: they look into tables.
-const BELONGS: [(&str, &[&str]); 15] = [
+const BELONGS: [(&str, &[&str]); 16] = [
     ("rdkafka", &["kafka/"]),
     ("diesel", &["store/"]),
     ("diesel_migrations", &["store/"]),
@@ -29,6 +29,7 @@ const BELONGS: [(&str, &[&str]); 15] = [
     ("reqwest", &["backend/", "cli/healthcheck.rs"]),
     ("chacha20poly1305", &["backend/", "secret.rs", "http/"]),
     ("clap", &["cli/", "main.rs"]),
+    ("indicatif", &["cli/"]),
     ("println", &["cli/", "main.rs"]),
     ("print", &["cli/", "main.rs"]),
     ("eprintln", &["cli/", "main.rs"]),

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod backfill;
 mod badgr;
 mod badgr_faults;
 mod commands;

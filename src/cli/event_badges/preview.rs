@@ -9,9 +9,9 @@ use crate::{
     cli::{
         CliError, context,
         output::{print, print_json, table},
+        rules,
     },
     config::Settings,
-    domain::evaluate::Condition,
     store::{
         event_badges,
         preview::{self, Reach},
@@ -41,27 +41,16 @@ pub(super) fn run(settings: &Settings, path: &Path, as_json: bool) -> Result<(),
 }
 
 fn object(reach: &Reach) -> Value {
-    let (kind, threshold, courses) = match &reach.condition {
-        Condition::Enrolled(n) => ("courses_enrolled", Some(*n), None),
-        Condition::Completed(n) => ("courses_completed", Some(*n), None),
-        Condition::Group(courses) => {
-            let keys: Vec<String> = courses.iter().map(ToString::to_string).collect();
-            ("course_group", None, Some(keys))
-        }
-    };
-    json!({"slug": reach.badge_class.slug, "kind": kind, "threshold": threshold, "courses": courses,
-        "learners": reach.learners, "awarded": reach.awarded})
+    let mut object = rules::object(&reach.badge_class, &reach.condition);
+    object["learners"] = json!(reach.learners);
+    object["awarded"] = json!(reach.awarded);
+    object
 }
 
 fn row(reach: &Reach) -> Vec<String> {
-    let what = match &reach.condition {
-        Condition::Enrolled(n) => format!("{n} courses enrolled"),
-        Condition::Completed(n) => format!("{n} courses completed"),
-        Condition::Group(courses) => format!("a group of {} courses", courses.len()),
-    };
     vec![
         reach.badge_class.slug.clone(),
-        what,
+        rules::words(&reach.condition),
         reach.learners.to_string(),
         reach.awarded.to_string(),
     ]
