@@ -193,6 +193,9 @@ diesel::table! {
         published_at -> Nullable<Timestamp>,
         lease_token -> BigInt,
         lease_until -> Nullable<Timestamp>,
+        replays -> Integer,
+        replayed_at -> Nullable<Timestamp>,
+        dropped_at -> Nullable<Timestamp>,
     }
 }
 
