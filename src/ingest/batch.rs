@@ -1,7 +1,7 @@
 //! One batch, one transaction.
 //!
 //! Locks are taken in one order, by everybody: fence, courses by key, learners ascending, their facts, badge classes by
-//! key, awards, dead letters, positions.
+//! key, awards, dead letters, positions. A replay holds its one dead letter first: a batch only adds some.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -85,7 +85,7 @@ impl Batch {
             ..
         } = self;
         let written = store.batch_transaction("ingest", |tx| {
-            let done = work(tx, items, rules, settings, memory)?;
+            let done = work(tx, items, rules, settings, memory, dead_letters::insert)?;
             positions::store(tx, next)?;
             Ok(done)
         });
@@ -102,12 +102,15 @@ impl Batch {
     }
 }
 
-fn work(
+/// Does in this transaction all that these records ask for: facts, decisions, and to `keep` those that cannot be
+/// processed.
+pub(super) fn work(
     tx: &mut Tx<'_>,
     items: &[&Item],
     rules: &RulesCache,
     settings: &Settings,
     memory: &Memory,
+    keep: impl FnOnce(&mut Tx<'_>, &[NewDeadLetter<'_>]) -> Result<(), StoreError>,
 ) -> Result<(BatchOutcome, Learnt), StoreError> {
     let mut known = Overlay::new(memory);
     let rules = match settings.award {
@@ -145,7 +148,7 @@ fn work(
         .zip(&outcomes)
         .filter_map(|(item, judged)| judged.letter(item))
         .collect();
-    dead_letters::insert(tx, &letters)?;
+    keep(tx, &letters)?;
     Ok((tally(items, &outcomes, &new, unblocked), known.learnt()))
 }
 

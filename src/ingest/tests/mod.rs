@@ -6,4 +6,5 @@ mod histories;
 mod lanes;
 mod races;
 mod reading;
+mod replay;
 mod support;
