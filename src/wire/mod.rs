@@ -9,6 +9,7 @@ pub mod decode;
 pub mod fields;
 pub mod outgoing_event;
 mod platform_event;
+pub mod readable;
 pub mod record;
 mod scalar;
 
