@@ -5,6 +5,7 @@ mod harness;
 mod badgr;
 mod badgr_faults;
 mod commands;
+mod dead_letters;
 mod deployment;
 mod e2e_fixtures;
 mod e2e_ingest;
