@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
+pub use self::parts::replayer;
 use self::{roles::Roles, supervisor::Supervisor};
 use crate::{
     backfill::Backfill,
@@ -118,12 +119,19 @@ impl App {
                 roles.ingest.then(|| Arc::clone(&health)),
                 &prepared,
             );
+            let replayer = parts::replayer(
+                settings,
+                Arc::clone(&self.store),
+                Arc::clone(&self.metrics),
+                Arc::clone(&decided),
+            );
             let state = http::State::new(
                 parts::http(settings, &self.public_url),
                 Arc::clone(&self.store),
                 Arc::clone(&self.metrics),
                 checks,
                 Arc::clone(&decided),
+                Arc::new(move |id, actor| replayer.replay(id, actor)),
                 self.stop.clone(),
             );
             let close = self.close.clone();
@@ -179,11 +187,9 @@ impl App {
         let topics = parts::topics(settings);
         for consumer in 0..settings.ingest_consumers {
             let own = ingest::Settings {
-                award: settings.enable_openbadges,
-                revoke_on_loss: settings.revoke_on_loss,
-                evidence_url_template: settings.evidence_url_template.clone(),
                 consumer,
                 consumers: settings.ingest_consumers,
+                ..parts::ingest(settings)
             };
             let (kafka, topics, shared) = (kafka.clone(), topics.clone(), shared.clone());
             let begin = wait_for(prepared, &self.stop);

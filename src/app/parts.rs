@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use tokio::sync::Notify;
+
 use super::token_cache::StoreTokenCache;
 use crate::{
     backend::{
@@ -12,7 +14,9 @@ use crate::{
     },
     clock::Clock,
     config::{Backend, Settings},
-    http, ingest, kafka,
+    http,
+    ingest::{self, Replayer},
+    kafka,
     store::Store,
     telemetry::Metrics,
     wire::decode::TopicTypes,
@@ -46,6 +50,28 @@ pub(super) fn topics(settings: &Settings) -> ingest::Topics {
     ingest::Topics {
         names: topics.read(),
         types: TopicTypes::new(topics.enrollment.iter().cloned(), topics.certificate.iter().cloned()),
+    }
+}
+
+/// What ingest does with events; for the first of one consumer.
+pub(super) fn ingest(settings: &Settings) -> ingest::Settings {
+    ingest::Settings {
+        award: settings.enable_openbadges,
+        revoke_on_loss: settings.revoke_on_loss,
+        evidence_url_template: settings.evidence_url_template.clone(),
+        ..ingest::Settings::default()
+    }
+}
+
+/// What replays dead letters as the consumers of these settings process records. `awards` is told of new awards.
+pub fn replayer(settings: &Settings, store: Arc<Store>, metrics: Arc<Metrics>, awards: Arc<Notify>) -> Replayer {
+    Replayer {
+        store,
+        rules: Arc::default(),
+        settings: ingest(settings),
+        types: topics(settings).types,
+        metrics,
+        awards,
     }
 }
 

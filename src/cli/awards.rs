@@ -35,7 +35,7 @@ pub(super) enum Command {
     /// Try awards again that wait or were given up
     ///
     /// What may have been sent is looked up first: nothing is awarded twice. An award that is being issued or was issued
-    /// stays as it is. Example: accolade awards retry --state failed
+    /// stays as it is; if Kafka refused what was to be told of it (reason event_refused), that is sent again. Example: accolade awards retry --state failed
     Retry(Which),
     /// Cancel awards of which nothing was sent: they will not be issued
     Cancel {
@@ -208,6 +208,9 @@ fn told(done: Done, say: impl Fn(&ByHand) -> Result<String, String>) -> (Vec<Str
 fn after_retry(retried: &ByHand) -> Result<String, String> {
     match retried.award.state {
         AwardState::Cancelled => Err("it was cancelled, and is not tried again".to_owned()),
+        AwardState::Issued | AwardState::Published if retried.changed => {
+            Ok("issued, and is told of on Kafka again".to_owned())
+        }
         AwardState::Uncertain => Ok("uncertain: it may have been sent, so it is looked up first".to_owned()),
         state => Ok(state.as_str().to_owned()),
     }

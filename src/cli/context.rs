@@ -82,13 +82,44 @@ pub(super) fn kafka(settings: &Settings, bootstrap_servers: &str) -> kafka::Sett
     kafka
 }
 
-/// Who is recorded with a change: the user of the operating system, as far as the environment says.
+/// Who is recorded with a change: the user of the operating system, as far as the environment says; in a container,
+/// where it often says nothing, the user's number.
 pub(super) fn actor() -> Actor {
-    let name = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok());
     Actor {
-        name: name.unwrap_or_default(),
+        name: actor_name(|name| std::env::var(name).ok(), user_id),
         via: Via::CommandLine,
+    }
+}
+
+fn actor_name(variable: impl Fn(&str) -> Option<String>, user_id: impl FnOnce() -> Option<u32>) -> String {
+    let names = ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(variable);
+    names
+        .map(|name| name.trim().to_owned())
+        .find(|name| !name.is_empty())
+        .or_else(|| user_id().map(|id| format!("uid {id}")))
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The effective user id, where the system shows processes as files: a process's are its user's.
+fn user_id() -> Option<u32> {
+    let own = std::fs::metadata("/proc/self").ok()?;
+    Some(std::os::unix::fs::MetadataExt::uid(&own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_has_a_name_also_where_the_environment_says_none() {
+        let name = |variables: &[(&str, &str)], id| {
+            let variables: HashMap<_, _> = variables.iter().copied().collect();
+            actor_name(|name| variables.get(name).map(|&value| value.to_owned()), || id)
+        };
+        assert_eq!(name(&[("USER", "root"), ("SUDO_USER", "ada")], Some(0)), "ada");
+        assert_eq!(name(&[("USER", " "), ("LOGNAME", "bob")], Some(0)), "bob");
+        assert_eq!(name(&[("HOME", "/")], Some(1000)), "uid 1000");
+        assert_eq!(name(&[], None), "unknown");
+        assert!(user_id().is_some());
     }
 }

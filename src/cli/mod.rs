@@ -1,5 +1,6 @@
 //! The commands: one file each. They print on standard output, and their errors on standard error.
 
+mod audit;
 mod awards;
 mod backend;
 mod backfill;
@@ -65,6 +66,7 @@ enum Command {
     Awards(awards::Command),
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    Audit(audit::Arguments),
     Healthcheck(healthcheck::Arguments),
 }
 
@@ -93,6 +95,7 @@ impl Cli {
             Command::CompletionImages(command) => completion_images::run(&settings()?, command),
             Command::Awards(command) => awards::run(&settings()?, command),
             Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
+            Command::Audit(arguments) => audit::run(&settings()?, arguments),
             Command::Explain(arguments) => explain::run(&settings()?, &arguments),
             Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),
             Command::Backfill(arguments) => wait_for(backfill::run(settings()?, arguments)),
@@ -138,6 +141,14 @@ mod tests {
             "accolade awards retry",
             "accolade awards retry --state published",
             "accolade awards cancel x",
+            "accolade dead-letters replay",
+            "accolade dead-letters replay 1 --all",
+            "accolade dead-letters drop 1 --reason schema",
+            "accolade dead-letters drop --topic t",
+            "accolade dead-letters show x",
+            "accolade dead-letters list --state lost",
+            "accolade audit --action juggle",
+            "accolade audit --since yesterday",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

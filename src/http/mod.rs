@@ -18,7 +18,7 @@ use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
 
 pub use auth::{InvalidJwtSettings, JwtSettings};
 pub use ops::{ReadinessCheck, Unready};
-pub use state::{Issuer, State};
+pub use state::{Issuer, ReplayDeadLetter, State};
 
 /// Requests in flight get this long to end after the service was told to stop.
 const GRACE: Duration = Duration::from_secs(10);

@@ -9,9 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::{JwtSettings, ReadinessCheck, Settings, problem::Problem};
 use crate::{
     backend::builtin::documents::IssuerProfile,
-    store::{Store, StoreError, Tx},
+    store::{Store, StoreError, Tx, audit::Actor, dead_letters::Replay},
     telemetry::Metrics,
 };
+
+/// Replays the dead letter of this id for this person, as a consumer would process it, and says what came of it;
+/// `None`: there is none. Blocks.
+pub type ReplayDeadLetter = Arc<dyn Fn(i64, &Actor) -> Result<Option<Replay>, StoreError> + Send + Sync>;
 
 /// The issuer, as pages and documents name it.
 #[derive(Clone)]
@@ -40,6 +44,7 @@ struct Parts {
     metrics: Arc<Metrics>,
     checks: Vec<ReadinessCheck>,
     decided: Arc<Notify>,
+    replay: ReplayDeadLetter,
     stop: CancellationToken,
 }
 
@@ -51,6 +56,7 @@ impl State {
         metrics: Arc<Metrics>,
         checks: Vec<ReadinessCheck>,
         decided: Arc<Notify>,
+        replay: ReplayDeadLetter,
         stop: CancellationToken,
     ) -> Self {
         settings.issuer.profile.has_image = settings.issuer.image.is_some();
@@ -60,6 +66,7 @@ impl State {
             metrics,
             checks,
             decided,
+            replay,
             stop,
         }))
     }
@@ -87,6 +94,12 @@ impl State {
     /// There is a new award.
     pub(super) fn wake_issue(&self) {
         self.0.decided.notify_one();
+    }
+
+    /// Replays a dead letter; what goes wrong is logged and becomes a problem.
+    pub(super) async fn replay(&self, id: i64, actor: Actor) -> Result<Option<Replay>, Problem> {
+        let replay = Arc::clone(&self.0.replay);
+        Ok(self.0.store.run(move |_| replay(id, &actor)).await?)
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -11,13 +11,14 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{Issuer, JwtSettings, ReadinessCheck, Settings, State, router};
+use super::{Issuer, JwtSettings, ReadinessCheck, ReplayDeadLetter, Settings, State, router};
 use crate::{
     backend::builtin::documents::IssuerProfile,
     domain::badge_class::{BadgeClass, BadgeClassKey, NewBadgeClass},
     secret::Secret,
     store::{
         Store,
+        dead_letters::{self, NotReplayed, Replayed},
         testing::{TestDatabase, seed, sqlite},
     },
     telemetry::Metrics,
@@ -72,6 +73,7 @@ impl Site {
             metrics,
             checks,
             Arc::default(),
+            replay(database.store()),
             stop.clone(),
         );
         Self { database, stop, state }
@@ -108,6 +110,34 @@ impl Site {
     pub(super) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Reply {
         send(self.router(), method, path, headers, body).await
     }
+}
+
+/// A replay that does what the reason of the dead letter says: `mended` works, `request` asks for a badge while nothing
+/// is awarded, any other fails again with `schema`.
+fn replay(store: Arc<Store>) -> ReplayDeadLetter {
+    Arc::new(move |id, actor| {
+        store.transaction("replay", |tx| {
+            let Some((letter, _)) = dead_letters::hold(tx, id)? else {
+                return Ok(None);
+            };
+            let replay = match (letter.dropped_at, letter.replayed_at, &*letter.reason) {
+                (Some(at), _, _) => Err(NotReplayed::Dropped(at)),
+                (_, Some(at), _) => Err(NotReplayed::Before(at)),
+                (_, _, "request") => Err(NotReplayed::NothingAwarded),
+                (_, _, "mended") => Ok(Replayed {
+                    letter: dead_letters::mark_replayed(tx, id, actor, &serde_json::json!({}))?,
+                    outcome: "applied",
+                    awards: 1,
+                }),
+                _ => {
+                    let (reason, message) = ("schema".to_owned(), "user.id: missing".to_owned());
+                    dead_letters::keep_failure(tx, id, &reason, &message, actor)?;
+                    Err(NotReplayed::FailedAgain { reason, message })
+                }
+            };
+            Ok(Some(replay))
+        })
+    })
 }
 
 pub(super) async fn send(router: Router, method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Reply {

@@ -1,7 +1,7 @@
 //! One batch, one transaction.
 //!
 //! Locks are taken in one order, by everybody: fence, courses by key, learners ascending, their facts, badge classes by
-//! key, awards, dead letters, positions.
+//! key, awards, dead letters, positions. A replay holds its one dead letter first: a batch only adds some.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -86,7 +86,7 @@ impl Batch {
             ..
         } = self;
         let written = store.batch_transaction("ingest", |tx| {
-            let done = work(tx, items, rules, settings, memory)?;
+            let done = work(tx, items, rules, settings, memory, dead_letters::insert)?;
             positions::store(tx, next)?;
             Ok(done)
         });
@@ -103,12 +103,15 @@ impl Batch {
     }
 }
 
-fn work(
+/// Does in this transaction all that these records ask for: facts, decisions, and to `keep` those that cannot be
+/// processed.
+pub(super) fn work(
     tx: &mut Tx<'_>,
     items: &[&Item],
     rules: &RulesCache,
     settings: &Settings,
     memory: &Memory,
+    keep: impl FnOnce(&mut Tx<'_>, &[NewDeadLetter<'_>]) -> Result<(), StoreError>,
 ) -> Result<(BatchOutcome, Learnt), StoreError> {
     let mut known = Overlay::new(memory);
     let rules = match settings.award {
@@ -151,7 +154,7 @@ fn work(
         .collect();
     let retired = fold.newly_retired();
     retirement::fence(tx, &retired)?;
-    dead_letters::insert(tx, &letters)?;
+    keep(tx, &letters)?;
     retirement::erase(tx, &retired)?;
     Ok((tally(items, &outcomes, &new, unblocked), known.learnt()))
 }

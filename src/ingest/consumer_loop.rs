@@ -13,9 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::standing::Mode;
-use super::{
-    Batch, BatchOutcome, Breaker, Content, Health, Item, Outcome, Settings, batch::next_offsets, health::Entry,
-};
+use super::{Batch, BatchOutcome, Breaker, Health, Item, Outcome, Settings, batch::next_offsets, health::Entry};
 use crate::{
     kafka::{self, Consumer, ConsumerEvents, KafkaError, Position, TopicPartition},
     store::{Disposition, Store, StoreError, event_badges::RulesCache, positions},
@@ -242,10 +240,7 @@ impl Reading<'_> {
                     break;
                 }
                 (Disposition::DeadLetter, [item]) if !item.is_unprocessable() => {
-                    item.content = Content::Unprocessable {
-                        reason: "database_data",
-                        message: "the database refuses what this record says".to_owned(),
-                    };
+                    item.refuse();
                     todo.push(range);
                 }
                 (Disposition::DeadLetter, part) if part.len() > 1 => {

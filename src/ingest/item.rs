@@ -54,6 +54,14 @@ impl Item {
         Self { record, content }
     }
 
+    /// The same record, which the database refuses: a dead letter.
+    pub(super) fn refuse(&mut self) {
+        self.content = Content::Unprocessable {
+            reason: "database_data",
+            message: "the database refuses what this record says".to_owned(),
+        };
+    }
+
     /// Whether this record goes to the dead letters.
     pub fn is_unprocessable(&self) -> bool {
         matches!(self.content, Content::Unprocessable { .. })

@@ -13,6 +13,7 @@ mod item;
 mod lanes;
 mod memory;
 mod outcome;
+mod replay;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ pub use consumer_loop::{IngestError, Shared, Topics, run};
 pub use health::{Health, Paused, Problem};
 pub use item::{Content, Item};
 pub use outcome::{BatchOutcome, Outcome};
+pub use replay::Replayer;
 
 /// What ingest does with events.
 #[derive(Debug, Clone, Default)]

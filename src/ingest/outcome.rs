@@ -86,6 +86,11 @@ impl BatchOutcome {
         for ((topic, reason), n) in &self.dead_letters {
             metrics.dead_letters.with_label_values(&[&**topic, reason]).inc_by(*n);
         }
+        self.count_decided(metrics);
+    }
+
+    /// Counts the new awards alone: what is replayed was counted when it was read.
+    pub(super) fn count_decided(&self, metrics: &Metrics) {
         for (kind, n) in &self.decided {
             metrics.awards_decided.with_label_values(&[kind.as_str()]).inc_by(*n);
         }

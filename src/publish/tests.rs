@@ -9,12 +9,13 @@ use crate::{
     domain::award::AwardState::{Issued, Published},
     kafka::{Consumer, ConsumerEvents, EmbeddedBroker, ProducerOptions, Settings as KafkaSettings, TopicPartition},
     store::{
+        audit::{Actor, Via},
         awards::{
             self,
             testing::{claim_all, completed, decision, states},
         },
         dead_letters::{self, NewDeadLetter},
-        testing::{TestDatabase, databases},
+        testing::{TestDatabase, databases, seed},
     },
     wire::record::{Header, Record},
 };
@@ -206,6 +207,39 @@ async fn dead_letters_pass_whole_or_as_a_digest() {
         running.stop().await;
         let left = store.transaction("test", |tx| dead_letter_relay::claim(tx, 10, 1000, LEASE));
         assert_eq!(left.expect("claimed"), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_was_dropped_before_it_was_sent_is_sent_whole_and_then_erased() {
+    for database in databases() {
+        let store = database.store();
+        let record = Record {
+            topic: "enrollment.created".into(),
+            partition: 3,
+            offset: 1,
+            timestamp: None,
+            key: Some(b"7".to_vec()),
+            value: Some(b"{".to_vec()),
+            headers: Vec::new(),
+        };
+        let id = seed::dead_letter(&store, &record, "not_json", "not JSON");
+        let actor = Actor {
+            name: "ada".to_owned(),
+            via: Via::Api,
+        };
+        let dropped = store.transaction("test", |tx| dead_letters::drop_by(tx, id, &actor));
+        dropped.expect("dropped");
+        let running = Running::start(&database, 1_000_000);
+        let sent = tokio::task::block_in_place(|| running.read(LETTERS_TOPIC, 1));
+        assert_eq!((&sent[0].key, &sent[0].value), (&record.key, &record.value));
+        until("erased", || {
+            let read = store.read("test", |tx| dead_letters::get(tx, id));
+            let (letter, record) = read.expect("read").expect("its row stays");
+            letter.sent_at.is_some() && (record.key, record.value) == (None, None)
+        })
+        .await;
+        running.stop().await;
     }
 }
 

@@ -3,8 +3,13 @@
 //! Written in the transaction of the change. Learners are named by their id alone: when one retires, nothing here is to
 //! be erased.
 
-use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper, dsl::max};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use diesel::{
+    ExpressionMethods, QueryDsl, QueryableByName, RunQueryDsl,
+    dsl::max,
+    sql_query,
+    sql_types::{BigInt, Text, Timestamp},
+};
 use serde_json::Value;
 
 use super::{StoreError, Tx, api_reads::Window, schema::audit};
@@ -73,6 +78,34 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every action.
+    pub const ALL: [Self; 14] = [
+        Self::SetEventBadges,
+        Self::CreateBadgeClass,
+        Self::ChangeBadgeClass,
+        Self::SetCompletionImage,
+        Self::DeleteCompletionImage,
+        Self::ChangeCourse,
+        Self::Award,
+        Self::RetryAward,
+        Self::CancelAward,
+        Self::Revoke,
+        Self::RetireLearner,
+        Self::ReplayDeadLetter,
+        Self::DropDeadLetter,
+        Self::ResumeConsumers,
+    ];
+
+    /// The action of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == name)
+    }
+
+    /// What is expected where an action is named.
+    pub fn expected() -> String {
+        format!("expected one of: {}", Self::ALL.map(Self::as_str).join(", "))
+    }
+
     /// Its name in the database and in lists.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -96,7 +129,7 @@ impl Action {
 }
 
 /// An entry of the log.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 #[diesel(table_name = audit)]
 pub struct Entry {
     /// Its row.
@@ -113,6 +146,34 @@ pub struct Entry {
     pub target: String,
     /// What else is worth knowing, as JSON.
     pub details: String,
+}
+
+impl Entry {
+    /// What else is worth knowing: an object.
+    pub fn details(&self) -> Value {
+        serde_json::from_str(&self.details).unwrap_or_else(|_| Value::String(self.details.clone()))
+    }
+}
+
+/// Which entries are meant; what is `None` is any.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Who.
+    pub actor: Option<String>,
+    /// What.
+    pub action: Option<Action>,
+    /// To what.
+    pub target: Option<String>,
+    /// Not before.
+    pub since: Option<DateTime<Utc>>,
+    /// Before.
+    pub until: Option<DateTime<Utc>>,
+}
+
+#[derive(QueryableByName)]
+struct CountRow {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
 }
 
 /// Keeps that this was done.
@@ -142,49 +203,69 @@ pub fn count(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     Ok(audit::table.count().get_result(tx.conn)?)
 }
 
-/// A part of the log, newest first.
+/// A part of the whole log, newest first.
 pub fn list(tx: &mut Tx<'_>, window: Window) -> Result<Vec<Entry>, StoreError> {
-    Ok(audit::table
-        .order(audit::id.desc())
-        .offset(window.start)
-        .limit(window.length)
-        .select(Entry::as_select())
-        .load(tx.conn)?)
+    find(tx, &Filter::default(), window)
+}
+
+/// An actor and a target may be any text: whether they are asked for is a parameter of its own.
+const FILTER: &str = "WHERE ($1 = '' OR actor = $2) AND ($3 = '*' OR action = $3) AND ($4 = '' OR target = $5) \
+     AND created_at >= $6 AND created_at < $7";
+
+/// How many entries there are of those that are meant.
+pub fn count_found(tx: &mut Tx<'_>, filter: &Filter) -> Result<i64, StoreError> {
+    let (since, until) = filter.period();
+    let row: CountRow = sql_query(format!(
+        "/* audit::count_found */ SELECT COUNT(*) AS count FROM audit {FILTER}"
+    ))
+    .bind::<Text, _>(asked(filter.actor.as_ref()))
+    .bind::<Text, _>(filter.actor.as_deref().unwrap_or_default())
+    .bind::<Text, _>(filter.action.map_or("*", Action::as_str))
+    .bind::<Text, _>(asked(filter.target.as_ref()))
+    .bind::<Text, _>(filter.target.as_deref().unwrap_or_default())
+    .bind::<Timestamp, _>(since)
+    .bind::<Timestamp, _>(until)
+    .get_result(tx.conn)?;
+    Ok(row.count)
+}
+
+/// A part of those that are meant, newest first.
+pub fn find(tx: &mut Tx<'_>, filter: &Filter, window: Window) -> Result<Vec<Entry>, StoreError> {
+    let (since, until) = filter.period();
+    Ok(sql_query(format!(
+        "/* audit::find */ SELECT id, created_at, actor, via, action, target, details FROM audit {FILTER} \
+         ORDER BY id DESC LIMIT $8 OFFSET $9"
+    ))
+    .bind::<Text, _>(asked(filter.actor.as_ref()))
+    .bind::<Text, _>(filter.actor.as_deref().unwrap_or_default())
+    .bind::<Text, _>(filter.action.map_or("*", Action::as_str))
+    .bind::<Text, _>(asked(filter.target.as_ref()))
+    .bind::<Text, _>(filter.target.as_deref().unwrap_or_default())
+    .bind::<Timestamp, _>(since)
+    .bind::<Timestamp, _>(until)
+    .bind::<BigInt, _>(window.length)
+    .bind::<BigInt, _>(window.start)
+    .load(tx.conn)?)
+}
+
+fn asked(text: Option<&String>) -> &'static str {
+    text.map_or("", |_| "asked")
+}
+
+impl Filter {
+    /// From the first year to the last that both databases know.
+    fn period(&self) -> (NaiveDateTime, NaiveDateTime) {
+        let new_year = |year| {
+            NaiveDate::from_ymd_opt(year, 1, 1)
+                .map(NaiveDateTime::from)
+                .unwrap_or_default()
+        };
+        (
+            self.since.map_or_else(|| new_year(1), |time| time.naive_utc()),
+            self.until.map_or_else(|| new_year(9999), |time| time.naive_utc()),
+        )
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::store::testing;
-
-    #[test]
-    fn what_was_done_is_listed_newest_first() {
-        for database in testing::databases() {
-            let store = database.store();
-            let actor = Actor {
-                name: "ada".to_owned(),
-                via: Via::Api,
-            };
-            let done = store.transaction("test", |tx| {
-                record(tx, &actor, Action::CreateBadgeClass, "7", &json!({"slug": "three"}))?;
-                record(tx, &actor, Action::RetireLearner, "42", &json!({}))
-            });
-            done.expect("written");
-            let window = Window { start: 0, length: 10 };
-            let listed = store.read("test", |tx| Ok((count(tx)?, list(tx, window)?)));
-            let (count, entries) = listed.expect("read");
-            assert_eq!(count, 2);
-            let told: Vec<_> = entries
-                .iter()
-                .map(|entry| (entry.action.as_str(), entry.target.as_str()))
-                .collect();
-            assert_eq!(told, [("learner.retire", "42"), ("badge_class.create", "7")]);
-            assert_eq!(
-                (entries[1].via.as_str(), entries[1].details.as_str()),
-                ("api", r#"{"slug":"three"}"#)
-            );
-        }
-    }
-}
+mod tests;

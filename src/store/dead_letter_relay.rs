@@ -1,15 +1,18 @@
 //! Dead letters on their way to their topic.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use chrono::{NaiveDateTime, TimeDelta};
+use chrono::TimeDelta;
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamp},
+    sql_types::{BigInt, Text, Timestamp},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{StoreError, Tx, unfold};
-use crate::wire::record::{Header, Record};
+use super::{
+    StoreError, Tx,
+    dead_letters::{self, RECORD_COLUMNS, RecordRow},
+    unfold,
+};
+use crate::wire::record::Record;
 
 /// A dead letter that this process may send until its lease runs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,32 +41,14 @@ const LEASE: &[(&str, &str)] = &[("id", "bigint"), ("lease_token", "bigint")];
 const HELD: &str =
     "dead_letter.id = x.id AND dead_letter.lease_token = x.lease_token AND dead_letter.published_at IS NULL";
 
-#[derive(Deserialize)]
-struct StoredHeader {
-    name: String,
-    value: Option<String>,
-}
-
 #[derive(QueryableByName)]
 struct Row {
     #[diesel(sql_type = BigInt)]
     id: i64,
     #[diesel(sql_type = BigInt)]
     lease_token: i64,
-    #[diesel(sql_type = Text)]
-    topic: String,
-    #[diesel(sql_type = Integer)]
-    record_partition: i32,
-    #[diesel(sql_type = BigInt)]
-    record_offset: i64,
-    #[diesel(sql_type = Nullable<Timestamp>)]
-    record_time: Option<NaiveDateTime>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    record_key: Option<Vec<u8>>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    record_value: Option<Vec<u8>>,
-    #[diesel(sql_type = Text)]
-    headers: String,
+    #[diesel(embed)]
+    record: RecordRow,
     #[diesel(sql_type = Text)]
     reason: String,
     #[diesel(sql_type = Text)]
@@ -111,8 +96,7 @@ pub fn claim(
     }
     let mut rows: Vec<Row> = sql_query(format!(
         "/* dead_letter_relay::claim */ UPDATE dead_letter SET lease_token = lease_token + 1, lease_until = $1 \
-         WHERE id IN {} RETURNING id, lease_token, topic, record_partition, record_offset, record_time, record_key, \
-         record_value, headers, reason, message",
+         WHERE id IN {} RETURNING id, lease_token, {RECORD_COLUMNS}, reason, message",
         unfold::integers(tx.conn, "$2"),
     ))
     .bind::<Timestamp, _>(now + lease)
@@ -122,17 +106,20 @@ pub fn claim(
     rows.into_iter().map(claimed).collect()
 }
 
-/// Marks dead letters that Kafka acknowledged; those whose lease went to another stay for that one. Returns how many.
+/// Marks dead letters that Kafka acknowledged; those whose lease went to another stay for that one. What was dropped
+/// meanwhile is erased. Returns how many.
 pub fn mark_published(tx: &mut Tx<'_>, leases: &[DeadLetterLease]) -> Result<usize, StoreError> {
     let now = tx.now()?;
-    Ok(sql_query(format!(
+    let done = sql_query(format!(
         "/* dead_letter_relay::mark_published */ UPDATE dead_letter SET published_at = $1, lease_until = NULL \
          FROM {} WHERE {HELD}",
         unfold::rows(tx.conn, "$2", LEASE),
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(leases))
-    .execute(tx.conn)?)
+    .execute(tx.conn)?;
+    dead_letters::erase_dropped(tx, &leases.iter().map(|lease| lease.id).collect::<Vec<_>>())?;
+    Ok(done)
 }
 
 /// Gives dead letters back without an acknowledgement: they are due again after `pause`.
@@ -149,32 +136,12 @@ pub fn release(tx: &mut Tx<'_>, leases: &[DeadLetterLease], pause: TimeDelta) ->
 }
 
 fn claimed(row: Row) -> Result<ClaimedDeadLetter, StoreError> {
-    let corrupt = || StoreError::Corrupt(format!("headers of dead letter {}", row.id));
-    let stored: Vec<StoredHeader> = serde_json::from_str(&row.headers).map_err(|_| corrupt())?;
-    let headers = stored
-        .into_iter()
-        .map(|header| {
-            let value = header.value.map(|text| BASE64_STANDARD.decode(text)).transpose();
-            Ok(Header {
-                name: header.name,
-                value: value.map_err(|_| corrupt())?,
-            })
-        })
-        .collect::<Result<_, StoreError>>()?;
     Ok(ClaimedDeadLetter {
         lease: DeadLetterLease {
             id: row.id,
             token: row.lease_token,
         },
-        record: Record {
-            topic: row.topic.into(),
-            partition: row.record_partition,
-            offset: row.record_offset,
-            timestamp: row.record_time.map(|time| time.and_utc()),
-            key: row.record_key,
-            value: row.record_value,
-            headers,
-        },
+        record: row.record.record(row.id)?,
         reason: row.reason,
         message: row.message,
     })

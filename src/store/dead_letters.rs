@@ -1,14 +1,24 @@
 //! Records that could not be processed, whole, with the reason.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+mod by_hand;
+mod list;
+mod stored;
+#[cfg(test)]
+mod tests;
+
 use diesel::{
     RunQueryDsl, sql_query,
     sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamp},
 };
-use serde::Serialize;
+
+pub(super) use by_hand::erase_dropped;
+pub use by_hand::{Dropped, NotReplayed, Replay, Replayed, drop_by, hold, keep_failure, mark_replayed};
+pub use list::{DeadLetter, Filter, State, count, get, list, waiting};
+use stored::headers_to_json;
+pub(super) use stored::{RECORD_COLUMNS, RecordRow};
 
 use super::{StoreError, Tx, retirement};
-use crate::wire::record::{Header, Record};
+use crate::wire::record::Record;
 
 /// A record on its way to the dead letters.
 #[derive(Debug, Clone)]
@@ -19,25 +29,6 @@ pub struct NewDeadLetter<'a> {
     pub reason: &'a str,
     /// What is wrong and where, never the content.
     pub message: &'a str,
-}
-
-#[derive(Serialize)]
-struct StoredHeader<'a> {
-    name: &'a str,
-    /// Base64 (RFC 4648, with padding).
-    value: Option<String>,
-}
-
-/// The headers as they are stored: a JSON array of `{"name": …, "value": base64 or null}`.
-pub fn headers_to_json(headers: &[Header]) -> String {
-    let stored: Vec<StoredHeader<'_>> = headers
-        .iter()
-        .map(|header| StoredHeader {
-            name: &header.name,
-            value: header.value.as_ref().map(|bytes| BASE64_STANDARD.encode(bytes)),
-        })
-        .collect();
-    serde_json::to_string(&stored).expect("texts are JSON")
 }
 
 /// Keeps these records. The same record that comes again is kept again: only a replay brings it. Of one that speaks of a
@@ -76,57 +67,4 @@ pub fn insert(tx: &mut Tx<'_>, letters: &[NewDeadLetter<'_>]) -> Result<(), Stor
         .execute(tx.conn)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::{schema::dead_letter, testing};
-    use diesel::QueryDsl;
-
-    #[test]
-    fn a_record_is_kept_whole() {
-        let record = Record {
-            topic: "t".into(),
-            partition: 3,
-            offset: 9,
-            timestamp: None,
-            key: Some(vec![0xff]),
-            value: Some(vec![0, 1]),
-            headers: vec![
-                Header {
-                    name: "a".to_owned(),
-                    value: Some(vec![0xfe]),
-                },
-                Header {
-                    name: "b".to_owned(),
-                    value: None,
-                },
-            ],
-        };
-        for database in testing::databases() {
-            let letter = NewDeadLetter {
-                record: &record,
-                reason: "json",
-                message: "not JSON",
-            };
-            let stored: (i32, i64, Option<Vec<u8>>, Option<Vec<u8>>, String) = database
-                .store()
-                .transaction("test", |tx| {
-                    insert(tx, std::slice::from_ref(&letter))?;
-                    Ok(dead_letter::table
-                        .select((
-                            dead_letter::record_partition,
-                            dead_letter::record_offset,
-                            dead_letter::record_key,
-                            dead_letter::record_value,
-                            dead_letter::headers,
-                        ))
-                        .first(tx.conn)?)
-                })
-                .expect("stored");
-            let headers = r#"[{"name":"a","value":"/g=="},{"name":"b","value":null}]"#.to_owned();
-            assert_eq!(stored, (3, 9, Some(vec![0xff]), Some(vec![0, 1]), headers));
-        }
-    }
 }

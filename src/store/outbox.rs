@@ -9,7 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{AnyConnection, StoreError, Tx, awards, unfold};
-use crate::domain::LearnerId;
+use crate::domain::{LearnerId, award::AwardId};
 
 /// An event that this process may send until its lease runs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +175,18 @@ pub fn park(tx: &mut Tx<'_>, lease: EventLease, reason: &str) -> Result<(), Stor
     .bind::<Text, _>(unfold::json(&[lease]))
     .execute(tx.conn)?;
     Ok(())
+}
+
+/// Lets the events of an award go out again that were set aside, and with them the later ones of its learner. Returns
+/// how many.
+pub(super) fn unpark(tx: &mut Tx<'_>, learner: LearnerId, award: AwardId) -> Result<usize, StoreError> {
+    Ok(sql_query(
+        "/* outbox::unpark */ UPDATE outbox SET parked_reason = NULL \
+         WHERE learner_id = $1 AND award_id = $2 AND parked_reason IS NOT NULL AND published_at IS NULL",
+    )
+    .bind::<BigInt, _>(learner.0)
+    .bind::<Text, _>(award.0.to_string())
+    .execute(tx.conn)?)
 }
 
 /// How many events Kafka has not acknowledged, and seconds since the oldest of them was written (zero without any).

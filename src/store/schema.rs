@@ -195,6 +195,9 @@ diesel::table! {
         published_at -> Nullable<Timestamp>,
         lease_token -> BigInt,
         lease_until -> Nullable<Timestamp>,
+        replays -> Integer,
+        replayed_at -> Nullable<Timestamp>,
+        dropped_at -> Nullable<Timestamp>,
         erased_at -> Nullable<Timestamp>,
     }
 }

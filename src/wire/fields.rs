@@ -132,6 +132,17 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What [`day_or_time`] reads.
+pub const DAY_OR_TIME: &str =
+    "expected a day such as 2026-11-01, or a time as RFC 3339 has it, such as 2026-11-01T12:00:00Z";
+
+/// A time as RFC 3339 has it, cut to microseconds, or the beginning of a day in UTC.
+pub fn day_or_time(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    let day = || parse_time(&format!("{text}T00:00:00Z"), "");
+    parse_time(text, "").or_else(|_| day()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -162,5 +173,18 @@ mod tests {
         assert_eq!((fields.switch("on"), fields.integer("count")), (Some(false), Some(3)));
         assert_eq!(fields.text("none", check_text), None);
         assert_eq!(fields.finish(), Ok(()));
+    }
+
+    #[test]
+    fn a_day_is_its_beginning() {
+        let time = |text: &str| day_or_time(text).map(|time| time.to_rfc3339());
+        assert_eq!(time("2026-11-01").as_deref(), Some("2026-11-01T00:00:00+00:00"));
+        assert_eq!(
+            time(" 2026-11-01T12:00:00+02:00 ").as_deref(),
+            Some("2026-11-01T10:00:00+00:00")
+        );
+        for wrong in ["", "yesterday", "2026-13-01", "2026-11-01T12:00", "2026-11-01T"] {
+            assert_eq!(time(wrong), None, "{wrong}");
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod fields;
 pub mod mentions;
 pub mod outgoing_event;
 mod platform_event;
+pub mod readable;
 pub mod record;
 mod scalar;
 

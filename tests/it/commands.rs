@@ -21,6 +21,12 @@ const COMMANDS: &[&str] = &[
     "awards list",
     "awards retry",
     "awards cancel",
+    "dead-letters list",
+    "dead-letters show",
+    "dead-letters replay",
+    "dead-letters drop",
+    "dead-letters resume",
+    "audit",
     "revoke",
     "completion-images list",
     "completion-images set",
@@ -171,4 +177,13 @@ fn completion_images_are_set_listed_and_deleted() {
     let text_file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     assert!(exit(&["completion-images", "set", "--mode", "x", "--icon", text_file], 1).contains("--icon"));
     assert_eq!(database.count("audit", "action LIKE 'completion_image.%'"), 3);
+    // Without USER and the like, as in a container, whoever did it has a number.
+    assert_eq!(database.count("audit", "actor LIKE 'uid %'"), 3);
+    let logged = exit(&["audit", "--action", "completion_image.delete", "--json"], 0);
+    let logged: serde_json::Value = serde_json::from_str(&logged).expect("JSON");
+    assert_eq!(
+        (&logged[0]["target"], &logged[0]["via"]),
+        (&"audit".into(), &"command line".into())
+    );
+    assert_eq!(logged.as_array().map(Vec::len), Some(1));
 }

@@ -6,6 +6,7 @@ mod backfill;
 mod badgr;
 mod badgr_faults;
 mod commands;
+mod dead_letters;
 mod deployment;
 mod e2e_fixtures;
 mod e2e_ingest;

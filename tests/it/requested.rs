@@ -10,7 +10,8 @@ use crate::harness::world::{PATIENCE, World, badge_class, eventually};
 
 const CLASSES: &str = "/api/badges/v1/badge-classes/";
 
-async fn post(world: &World, path: &str, body: &Value) -> (u16, Value) {
+/// Posts as an administrator: status and JSON (null if it is none).
+pub async fn post(world: &World, path: &str, body: &Value) -> (u16, Value) {
     let token = Token::of_administrator("staff").hs256();
     let request = world.client.post(format!("{}{path}", world.http)).json(body);
     let response = request.header("Authorization", format!("Bearer {token}")).send().await;

@@ -1,12 +1,14 @@
 //! `/api/badges/v1/`: the API of badges.
 
 mod assertions;
+mod audit;
 mod award;
 mod awards;
 mod badge_classes;
 mod body;
 mod completion_images;
 mod courses;
+mod dead_letters;
 mod event_badges;
 mod learners;
 mod page;
@@ -36,6 +38,11 @@ pub(super) fn routes() -> Router<State> {
         ("assertions/{id}/revoke", post(revoke::revoke)),
         ("awards", get(awards::list)),
         ("awards/{id}/retry", post(awards::retry)),
+        ("dead-letters", get(dead_letters::list)),
+        ("dead-letters/{id}", get(dead_letters::read)),
+        ("dead-letters/{id}/replay", post(dead_letters::replay)),
+        ("dead-letters/{id}/drop", post(dead_letters::drop)),
+        ("audit", get(audit::list)),
         (
             "completion-images",
             get(completion_images::list).post(completion_images::create),

@@ -7,5 +7,6 @@ mod lanes;
 mod losses;
 mod races;
 mod reading;
+mod replay;
 mod retirement;
 mod support;

@@ -38,7 +38,9 @@ pub(super) use assertion_columns;
 /// The further columns of [`AwardRow`], and the tables that it is read from.
 macro_rules! award_columns {
     () => {
-        ", w.id AS award_id, w.state, w.state_reason, w.rule, w.learner_id, l.username, w.attempts, w.last_error, \
+        ", w.id AS award_id, w.state, CASE WHEN EXISTS (SELECT 1 FROM outbox o WHERE o.learner_id = w.learner_id \
+         AND o.award_id = w.id AND o.published_at IS NULL AND o.parked_reason IS NOT NULL) THEN 'event_refused' \
+         ELSE w.state_reason END AS state_reason, w.rule, w.learner_id, l.username, w.attempts, w.last_error, \
          w.next_attempt_at, w.created_at \
          FROM award w JOIN badge_class b ON b.id = w.badge_class_id LEFT JOIN learner l ON l.learner_id = w.learner_id "
     };

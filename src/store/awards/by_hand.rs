@@ -9,10 +9,14 @@ use serde_json::json;
 
 use super::{AwardRow, SETTLED, award_id, award_state, get};
 use crate::{
-    domain::award::{AwardId, AwardState},
+    domain::{
+        LearnerId,
+        award::{AwardId, AwardState},
+    },
     store::{
         AnyConnection, StoreError, Tx,
         audit::{self, Action, Actor},
+        outbox,
     },
 };
 
@@ -50,7 +54,8 @@ struct IdRow {
 }
 
 /// Sends an award on its way that waits, was refused or was given up; its age counts anew. An award that is being
-/// issued, was issued or was cancelled stays as it is. Returns the award as it then is, `None` for an unknown id.
+/// issued, was issued or was cancelled stays as it is, but what was to be told of it and was refused by Kafka is sent
+/// again. Returns the award as it then is, `None` for an unknown id.
 ///
 /// What may have been sent is looked up first, and not before the backend must show it. Attempts go on counting, but
 /// for an award that was given up: it would be given up again before anything is sent.
@@ -102,7 +107,11 @@ fn retried(tx: &mut Tx<'_>, id: AwardId) -> Result<Option<ByHand>, StoreError> {
         .bind::<Text, _>(id.0.to_string())
         .execute(tx.conn)?;
     }
-    by_hand(tx, id, changed.is_some(), held.posted)
+    let told_again = match state {
+        AwardState::Issued | AwardState::Published => outbox::unpark(tx, LearnerId(held.learner_id), id)?,
+        _ => 0,
+    };
+    by_hand(tx, id, changed.is_some() || told_again > 0, held.posted)
 }
 
 /// Cancels an award of which surely nothing was sent and which nobody is issuing: pending, blocked, failed or dead.
@@ -171,3 +180,6 @@ fn held(tx: &mut Tx<'_>, id: AwardId) -> Result<Option<Held>, StoreError> {
     .get_result(tx.conn)
     .optional()?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,23 +6,26 @@
 
 use std::collections::HashSet;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::NaiveDateTime;
 use diesel::{
     QueryableByName, RunQueryDsl,
     connection::SimpleConnection,
     sql_query,
-    sql_types::{BigInt, Binary, Integer, Nullable, Text, Timestamp},
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::People;
 use crate::{
     domain::LearnerId,
-    store::{AnyConnection, StoreError, Tx, unfold},
+    store::{
+        AnyConnection, StoreError, Tx,
+        dead_letters::{RECORD_COLUMNS, RecordRow},
+        unfold,
+    },
     wire::{
         mentions::{Mentions, learners_named},
-        record::{Header, Record},
+        record::Record,
     },
 };
 
@@ -43,18 +46,8 @@ struct SizeRow {
 struct LetterRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
-    #[diesel(sql_type = Nullable<Binary>)]
-    record_key: Option<Vec<u8>>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    record_value: Option<Vec<u8>>,
-    #[diesel(sql_type = Text)]
-    headers: String,
-}
-
-#[derive(Deserialize)]
-struct StoredHeader {
-    name: String,
-    value: Option<String>,
+    #[diesel(embed)]
+    record: RecordRow,
 }
 
 #[derive(QueryableByName)]
@@ -102,7 +95,7 @@ pub(super) fn erase(tx: &mut Tx<'_>, people: &People) -> Result<(), StoreError> 
         rest = later;
         let ids: Vec<i64> = chunk.iter().map(|row| row.id).collect();
         let rows: Vec<LetterRow> = sql_query(format!(
-            "/* retirement::letters */ SELECT id, record_key, record_value, headers FROM dead_letter WHERE id IN {}",
+            "/* retirement::letters */ SELECT id, {RECORD_COLUMNS} FROM dead_letter WHERE id IN {}",
             unfold::integers(tx.conn, "$1"),
         ))
         .bind::<Text, _>(unfold::json(&ids))
@@ -110,7 +103,7 @@ pub(super) fn erase(tx: &mut Tx<'_>, people: &People) -> Result<(), StoreError> 
         let mut found = Vec::new();
         for row in rows {
             let id = row.id;
-            let mentions = Mentions::of(&record(row)?);
+            let mentions = Mentions::of(&row.record.record(id)?);
             if people.values().any(|person| person.is_among(&mentions)) {
                 found.push(id);
             }
@@ -185,27 +178,6 @@ fn chunk(rows: &[SizeRow]) -> usize {
         room >= 0
     });
     fitting.count().max(1)
-}
-
-fn record(row: LetterRow) -> Result<Record, StoreError> {
-    let corrupt = || StoreError::Corrupt(format!("headers of dead letter {}", row.id));
-    let stored: Vec<StoredHeader> = serde_json::from_str(&row.headers).map_err(|_| corrupt())?;
-    let headers = stored.into_iter().map(|header| {
-        let value = header.value.map(|text| BASE64_STANDARD.decode(text)).transpose();
-        Ok(Header {
-            name: header.name,
-            value: value.map_err(|_| corrupt())?,
-        })
-    });
-    Ok(Record {
-        topic: "".into(),
-        partition: 0,
-        offset: 0,
-        timestamp: None,
-        headers: headers.collect::<Result<_, StoreError>>()?,
-        key: row.record_key,
-        value: row.record_value,
-    })
 }
 
 fn coordinates(record: &Record) -> Coordinates<'_> {

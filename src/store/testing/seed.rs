@@ -7,7 +7,11 @@ use diesel::{
 
 use crate::{
     domain::badge_class::{BadgeClass, NewBadgeClass},
-    store::{Store, badge_classes},
+    store::{
+        Store, badge_classes,
+        dead_letters::{self, NewDeadLetter},
+    },
+    wire::record::Record,
 };
 
 /// A time of the tests: so many minutes after the start of November 2026.
@@ -153,4 +157,20 @@ pub(crate) fn image(store: &Store, badge_class: &BadgeClass, png: &[u8]) {
             Ok(())
         })
         .expect("updated");
+}
+
+/// A dead letter; its id.
+pub(crate) fn dead_letter(store: &Store, record: &Record, reason: &str, message: &str) -> i64 {
+    let letter = NewDeadLetter {
+        record,
+        reason,
+        message,
+    };
+    store
+        .transaction("seed_dead_letter", |tx| {
+            dead_letters::insert(tx, std::slice::from_ref(&letter))?;
+            let ids = dead_letters::waiting(tx, &dead_letters::Filter::default())?;
+            Ok(*ids.last().expect("it was inserted"))
+        })
+        .expect("inserted")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::AsyncFnMut;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -126,18 +126,31 @@ impl World {
 
     /// Runs a command of the real program with these settings; what it prints, when it succeeds.
     pub fn cli(&self, arguments: &[&str]) -> String {
-        let output = Command::new(binary::program())
-            .env_clear()
-            .envs(&self.settings)
-            .args(arguments)
-            .output()
-            .expect("the program runs");
+        let output = self.run(arguments);
         assert!(
             output.status.success(),
             "accolade {arguments:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The same for a command that fails with exit code 1; what it says on standard error.
+    pub fn cli_fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "accolade {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary::program());
+        command.env_clear().envs(&self.settings).args(arguments);
+        command.output().expect("the program runs")
     }
 
     /// Makes the badge classes that these texts name and activates them, by the real commands.

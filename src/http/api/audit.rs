@@ -1,0 +1,88 @@
+//! Who changed what: for administrators.
+
+use axum::{Json, extract::State as Shared, http::Uri};
+use chrono::SecondsFormat;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::page::{Page, Query};
+use crate::{
+    domain::limits::check_name,
+    http::{State, auth::Caller, problem::Problem},
+    store::audit::{self, Action, Entry, Filter},
+    wire::fields::{DAY_OR_TIME, day_or_time},
+};
+
+/// An entry of the audit log.
+#[derive(Debug, Serialize)]
+pub(super) struct AuditItem {
+    id: i64,
+    created: String,
+    actor: String,
+    via: String,
+    action: String,
+    target: String,
+    details: Value,
+}
+
+/// `GET /api/badges/v1/audit/`, newest first; `actor`, `action`, `target`, `since` and `until` filter.
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Page<AuditItem>>, Problem> {
+    caller.require_administrator()?;
+    let query = Query::of(&uri);
+    let filter = filter(&query)?;
+    let page = query.page()?;
+    let read = state.read("list_audit", move |tx| {
+        let place = match page.within(audit::count_found(tx, &filter)?) {
+            Ok(place) => place,
+            Err(beyond) => return Ok(Err(beyond)),
+        };
+        Ok(Ok((place, audit::find(tx, &filter, place.window())?)))
+    });
+    let (place, entries) = read.await??;
+    let items = entries.into_iter().map(item).collect();
+    Ok(Json(place.page(&state, &query, items)))
+}
+
+fn filter(query: &Query) -> Result<Filter, Problem> {
+    let text = |name: &str| -> Result<Option<String>, Problem> {
+        let text = query.get(name).unwrap_or_default();
+        check_name(text).map_err(|problem| Problem::field(name, problem))?;
+        Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
+    };
+    let time = |name: &str| match query.get(name) {
+        None => Ok(None),
+        Some(text) => day_or_time(text)
+            .map(Some)
+            .ok_or_else(|| Problem::field(name, DAY_OR_TIME)),
+    };
+    let action = match query.get("action") {
+        None => None,
+        Some(name) => Some(Action::parse(name).ok_or_else(|| Problem::field("action", Action::expected()))?),
+    };
+    Ok(Filter {
+        actor: text("actor")?,
+        action,
+        target: text("target")?,
+        since: time("since")?,
+        until: time("until")?,
+    })
+}
+
+fn item(entry: Entry) -> AuditItem {
+    AuditItem {
+        id: entry.id,
+        created: entry.created_at.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        details: entry.details(),
+        actor: entry.actor,
+        via: entry.via,
+        action: entry.action,
+        target: entry.target,
+    }
+}
+
+#[cfg(test)]
+mod tests;
