@@ -1,7 +1,7 @@
 //! Who changed what by hand, from the command line, the API or the admin pages.
 //!
-//! Written in the transaction of the change. Learners are named by their id alone: when one retires, nothing here is to
-//! be erased.
+//! Written in the transaction of the change. Learners are named by their id alone. When one retires, what people wrote of
+//! their badges is looked through, and whoever acted through the API under that user name goes by the id.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use diesel::{
