@@ -11,6 +11,7 @@ pub mod outgoing_event;
 mod platform_event;
 pub mod record;
 mod scalar;
+pub mod written_configuration;
 
 pub use platform_event::EventType;
 

@@ -106,13 +106,26 @@ fn badge_classes_and_configurations_go_in_and_come_out() {
     assert!(done(&["badge-class", "list"]).contains("three"));
 
     let rules = |enrolled: &str| serde_json::json!({"enabled": true, "courses_enrolled": enrolled, "courses_completed": "", "course_groups": ""});
-    let wrong = run(
-        &["event-badges", "set", &write("wrong.json", rules("3,nowhere\nx,three"))],
-        &settings,
-    );
-    assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong.stderr));
-    for part in ["courses_enrolled", "nowhere", "1", "2"] {
-        assert!(text(&wrong.stderr).contains(part), "{part}: {}", text(&wrong.stderr));
+    let mut file = rules("3,nowhere\nx,three\n0,nobody");
+    file["enabled"] = "yes".into();
+    file["course_grups"] = "g".into();
+    let file = write("wrong.json", file);
+    for command in ["set", "preview"] {
+        let wrong = run(&["event-badges", command, &file], &settings);
+        assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong.stderr));
+        let told = text(&wrong.stderr);
+        let told: Vec<&str> = told.lines().collect();
+        for (line, parts) in told.iter().zip([
+            ["enabled: ", "true or false"],
+            ["course_grups: ", "no such field"],
+            ["courses_enrolled, line 1: ", "nowhere"],
+            ["courses_enrolled, line 2: ", "\"x\""],
+            ["courses_enrolled, line 3: ", "\"0\""],
+            ["courses_enrolled, line 3: ", "nobody"],
+        ]) {
+            assert!(parts.iter().all(|part| line.contains(part)), "{parts:?}: {told:?}");
+        }
+        assert_eq!(told.len(), 6, "{told:?}");
     }
     assert_eq!(
         database.count("event_badges_configuration", "1 = 1"),
