@@ -141,6 +141,46 @@ fn badge_classes_and_configurations_go_in_and_come_out() {
 }
 
 #[test]
+fn badge_classes_move_from_one_database_to_another_as_json_and_as_a_zip() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let of = |database: &Database, arguments: &[&str]| {
+        let output = run(
+            arguments,
+            &[("DATABASE_URL", database.url()), ("SECRET_KEY", SECRET_KEY)],
+        );
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let first = Database::of_environment();
+    of(&first, &["migrate"]);
+    let classes = [
+        badge_class("three", "openedx__course", 1),
+        badge_class("first_post", "forum", 2),
+    ];
+    let file = path("classes.json");
+    std::fs::write(&file, serde_json::json!({"badge_classes": classes}).to_string()).expect("written");
+    of(&first, &["badge-class", "import", &file]);
+    let all = of(&first, &["badge-class", "export"]);
+    for (name, start) in [
+        ("all.json", &b"{"[..]),
+        ("all.zip", b"PK\x03\x04"),
+        ("ALL.ZIP", b"PK\x03\x04"),
+    ] {
+        let file = path(name);
+        assert!(of(&first, &["badge-class", "export", &file]).contains("2 badge classes"));
+        assert!(std::fs::read(&file).expect("written").starts_with(start), "{name}");
+        let second = Database::of_environment();
+        of(&second, &["migrate"]);
+        of(&second, &["badge-class", "import", &file]);
+        assert_eq!(of(&second, &["badge-class", "export"]), all, "{name}: nothing is lost");
+    }
+    // What a file is, its first bytes say, and not its name.
+    std::fs::copy(path("all.zip"), path("renamed.json")).expect("copied");
+    assert!(of(&first, &["badge-class", "import", &path("renamed.json")]).contains("exists unchanged"));
+}
+
+#[test]
 fn completion_images_are_set_listed_and_deleted() {
     let database = Database::of_environment();
     let settings = [("DATABASE_URL", database.url()), ("SECRET_KEY", SECRET_KEY)];
