@@ -7,7 +7,6 @@ pub mod badgr;
 pub mod builtin;
 mod exchange;
 pub mod http;
-mod redact;
 #[cfg(test)]
 mod testing;
 

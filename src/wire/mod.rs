@@ -10,6 +10,7 @@ pub mod fields;
 pub mod outgoing_event;
 mod platform_event;
 pub mod record;
+pub mod redact;
 mod scalar;
 pub mod written_configuration;
 
