@@ -18,6 +18,7 @@ mod http_backend;
 mod layering;
 mod migrations;
 mod model;
+mod open_edx_semantics;
 mod own_backend;
 mod properties;
 mod requested;
