@@ -12,6 +12,7 @@ mod error;
 mod event_badges;
 mod explain;
 mod healthcheck;
+mod import_openedx;
 mod migrate;
 mod output;
 mod publish;
@@ -60,6 +61,8 @@ enum Command {
     Explain(explain::Arguments),
     #[command(subcommand)]
     Awards(awards::Command),
+    #[command(name = "import-openedx")]
+    ImportOpenEdx(import_openedx::Arguments),
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
     Healthcheck(healthcheck::Arguments),
@@ -91,6 +94,7 @@ impl Cli {
             Command::Awards(command) => awards::run(&settings()?, command),
             Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
             Command::Explain(arguments) => explain::run(&settings()?, &arguments),
+            Command::ImportOpenEdx(arguments) => import_openedx::run(&settings()?, &arguments),
             Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),
             Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
             Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings()?, arguments)),
@@ -134,6 +138,7 @@ mod tests {
             "accolade awards retry",
             "accolade awards retry --state published",
             "accolade awards cancel x",
+            "accolade import-openedx",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

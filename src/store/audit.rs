@@ -68,6 +68,8 @@ pub enum Action {
     DropDeadLetter,
     /// Consumers that had stopped before a flood go on.
     ResumeConsumers,
+    /// Rows of Open edX's `badges` app were taken over.
+    ImportOpenEdx,
 }
 
 impl Action {
@@ -88,6 +90,7 @@ impl Action {
             Self::ReplayDeadLetter => "dead_letter.replay",
             Self::DropDeadLetter => "dead_letter.drop",
             Self::ResumeConsumers => "consumers.resume",
+            Self::ImportOpenEdx => "openedx.import",
         }
     }
 }

@@ -7,6 +7,7 @@ mod cloud_event;
 pub mod dead_letter;
 pub mod decode;
 pub mod fields;
+pub mod open_edx_dump;
 pub mod outgoing_event;
 mod platform_event;
 pub mod record;

@@ -24,6 +24,7 @@ const COMMANDS: &[&str] = &[
     "completion-images list",
     "completion-images set",
     "completion-images delete",
+    "import-openedx",
 ];
 
 use crate::harness::binary::program;

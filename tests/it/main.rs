@@ -15,6 +15,7 @@ mod fake_badgr;
 mod fixtures;
 mod http_api;
 mod http_backend;
+mod import_openedx;
 mod layering;
 mod migrations;
 mod model;
