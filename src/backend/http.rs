@@ -12,9 +12,8 @@ use url::Url;
 use super::{
     AwardRequest, BackendError, BadgingBackend, BoxFuture, Issued, MadeBadgeClass, RevokeRequest, SetupError,
     exchange::{Answer, Exchange},
-    redact,
 };
-use crate::{clock::Clock, domain::badge_class::BadgeClass, secret::Secret, telemetry::Metrics};
+use crate::{clock::Clock, domain::badge_class::BadgeClass, secret::Secret, telemetry::Metrics, wire::redact};
 
 /// The longest that one request takes.
 const TIMEOUT: Duration = Duration::from_secs(20);

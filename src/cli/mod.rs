@@ -14,6 +14,7 @@ mod error;
 mod event_badges;
 mod explain;
 mod healthcheck;
+mod import_openedx;
 mod migrate;
 mod output;
 mod publish;
@@ -64,6 +65,8 @@ enum Command {
     Explain(explain::Arguments),
     #[command(subcommand)]
     Awards(awards::Command),
+    #[command(name = "import-openedx")]
+    ImportOpenEdx(import_openedx::Arguments),
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
     Audit(audit::Arguments),
@@ -97,6 +100,7 @@ impl Cli {
             Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
             Command::Audit(arguments) => audit::run(&settings()?, arguments),
             Command::Explain(arguments) => explain::run(&settings()?, &arguments),
+            Command::ImportOpenEdx(arguments) => import_openedx::run(&settings()?, &arguments),
             Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),
             Command::Backfill(arguments) => wait_for(backfill::run(settings()?, arguments)),
             Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
@@ -149,6 +153,7 @@ mod tests {
             "accolade dead-letters list --state lost",
             "accolade audit --action juggle",
             "accolade audit --since yesterday",
+            "accolade import-openedx",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -103,19 +103,27 @@ impl ConfigurationTexts {
         configuration_id: i32,
         lookup: impl Fn(&str) -> Option<(BadgeClassId, BadgeClassKey)>,
     ) -> (Rules, Vec<ConfigurationError>) {
-        let (parsed, mut errors) = self.read();
-        let (rules, unknown) = parsed.resolve_usable(configuration_id, lookup);
+        let Reader {
+            lines,
+            mut errors,
+            slugs_of_wrong_lines,
+        } = self.read();
+        let (rules, unknown) = ParsedConfiguration { lines }.resolve_usable(configuration_id, &lookup);
         errors.extend(unknown);
+        let unknown = slugs_of_wrong_lines
+            .into_iter()
+            .filter(|(_, _, slug)| lookup(slug).is_none());
+        errors.extend(unknown.map(|(field, line, slug)| unknown_slug(field, line, &slug)));
         errors.sort_by_key(|error| (error.field, error.line));
         (rules, errors)
     }
 
-    fn read(&self) -> (ParsedConfiguration, Vec<ConfigurationError>) {
+    fn read(&self) -> Reader {
         let mut reader = Reader::default();
         reader.field(Field::CoursesEnrolled, &self.courses_enrolled);
         reader.field(Field::CoursesCompleted, &self.courses_completed);
         reader.field(Field::CourseGroups, &self.course_groups);
-        (ParsedConfiguration { lines: reader.lines }, reader.errors)
+        reader
     }
 }
 
@@ -123,8 +131,12 @@ impl ParsedConfiguration {
     /// Reads the three texts. Lines end in `\n`, `\r` or `\r\n`, blanks around a part do not matter, empty lines are
     /// skipped; all that is wrong is in the answer.
     pub fn parse(texts: &ConfigurationTexts) -> Result<Self, Vec<ConfigurationError>> {
-        let (parsed, errors) = texts.read();
-        if errors.is_empty() { Ok(parsed) } else { Err(errors) }
+        let Reader { lines, errors, .. } = texts.read();
+        if errors.is_empty() {
+            Ok(Self { lines })
+        } else {
+            Err(errors)
+        }
     }
 
     /// The texts that are read as this configuration, one badge a line.
@@ -166,14 +178,7 @@ impl ParsedConfiguration {
                     badge_class_key,
                     condition: line.condition.clone(),
                 }),
-                None => errors.push(ConfigurationError {
-                    field: line.field,
-                    line: line.line,
-                    reason: format!(
-                        "there is no badge class {} with the issuing component openedx__course and without a course",
-                        quoted(&line.slug)
-                    ),
-                }),
+                None => errors.push(unknown_slug(line.field, line.line, &line.slug)),
             }
         }
         let rules = Rules {
@@ -200,6 +205,8 @@ impl fmt::Display for ConfigurationLine {
 struct Reader {
     lines: Vec<ConfigurationLine>,
     errors: Vec<ConfigurationError>,
+    /// Slugs of lines that are wrong in something else: these may be unknown besides.
+    slugs_of_wrong_lines: Vec<(Field, usize, String)>,
 }
 
 impl Reader {
@@ -236,11 +243,11 @@ impl Reader {
                     slug,
                     condition,
                 }),
-                _ => self.errors.extend(
-                    wrong
-                        .into_iter()
-                        .map(|reason| ConfigurationError { field, line, reason }),
-                ),
+                (slug, _) => {
+                    let error = |reason| ConfigurationError { field, line, reason };
+                    self.errors.extend(wrong.into_iter().map(error));
+                    self.slugs_of_wrong_lines.extend(slug.map(|slug| (field, line, slug)));
+                }
             }
         }
     }
@@ -298,6 +305,17 @@ fn checked_slug(slug: &str, wrong: &mut Vec<String>) -> Option<String> {
             wrong.push(format!("the slug {}: {error}", quoted(&slug)));
             None
         }
+    }
+}
+
+fn unknown_slug(field: Field, line: usize, slug: &str) -> ConfigurationError {
+    ConfigurationError {
+        field,
+        line,
+        reason: format!(
+            "there is no badge class {} with the issuing component openedx__course and without a course",
+            quoted(slug)
+        ),
     }
 }
 

@@ -262,7 +262,7 @@ impl Issuer {
                 award: award.award,
                 id,
                 badge_class: badge_class.id,
-                backend: self.backend.name(),
+                backend: self.backend.name().into(),
                 backend_id: issued.backend_id,
                 image_url: issued.image_url,
                 assertion_url: issued.assertion_url,

@@ -1,5 +1,7 @@
 //! Assertions: badges as issued.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
@@ -24,7 +26,7 @@ pub struct NewAssertion {
     /// Of which badge class.
     pub badge_class: BadgeClassId,
     /// Who issued it: `badgr`, `builtin`, `http`.
-    pub backend: &'static str,
+    pub backend: Cow<'static, str>,
     /// Its id there.
     pub backend_id: Option<String>,
     /// Its image.
@@ -199,7 +201,7 @@ fn new_row(assertion: &NewAssertion) -> NewRow<'_> {
         award_id: assertion.award.0,
         id: &assertion.id,
         badge_class_id: assertion.badge_class.0,
-        backend: assertion.backend,
+        backend: &assertion.backend,
         backend_id: assertion.backend_id.as_deref(),
         image_url: &assertion.image_url,
         assertion_url: &assertion.assertion_url,

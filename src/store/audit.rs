@@ -75,6 +75,8 @@ pub enum Action {
     DropDeadLetter,
     /// Consumers that had stopped before a flood go on.
     ResumeConsumers,
+    /// Rows of Open edX's `badges` app were taken over.
+    ImportOpenEdx,
 }
 
 impl Action {
@@ -124,6 +126,7 @@ impl Action {
             Self::ReplayDeadLetter => "dead_letter.replay",
             Self::DropDeadLetter => "dead_letter.drop",
             Self::ResumeConsumers => "consumers.resume",
+            Self::ImportOpenEdx => "openedx.import",
         }
     }
 }

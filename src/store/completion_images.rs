@@ -98,6 +98,23 @@ pub fn get(tx: &mut Tx<'_>, mode: &str) -> Result<Option<CompletionImage>, Store
         .optional()?)
 }
 
+/// Whether this is an image that came with the service, and nobody's choice.
+pub fn is_supplied(image: &CompletionImage) -> bool {
+    SUPPLIED
+        .iter()
+        .any(|(mode, icon, _)| *mode == image.mode && *icon == image.icon.as_slice())
+}
+
+/// Whether this is the default that came with the service, and nobody's choice.
+pub fn is_supplied_default(image: &CompletionImage) -> bool {
+    let is_default = |mode: &str| {
+        SUPPLIED
+            .iter()
+            .any(|(name, _, is_default)| *is_default && *name == mode)
+    };
+    is_supplied(image) && is_default(&image.mode)
+}
+
 /// Changes the image of a mode, or adds it, and notes in the log who did. Says whether the mode is new.
 ///
 /// `None` where there is nothing yet and the change brings no image. A default takes that place from the one that had

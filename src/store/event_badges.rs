@@ -1,5 +1,7 @@
 //! The configurations of the course event badges, the rules of the active one, and the fence around its activation.
 
+mod written;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -11,6 +13,7 @@ use diesel::{
     connection::SimpleConnection,
 };
 
+pub use self::written::{Refused, set, try_out};
 use super::{
     AnyConnection, StoreError, Tx,
     schema::{badge_class, event_badges_configuration as configuration},

@@ -20,6 +20,7 @@ mod error;
 pub mod event_badges;
 pub mod explanation;
 pub mod facts;
+pub mod imports;
 pub mod learners;
 pub mod losses;
 pub mod outbox;
@@ -157,6 +158,27 @@ impl Store {
                 other => return other.map_err(|error| error.during(name)),
             }
         }
+    }
+
+    /// Runs the closure in a transaction and takes back all that it did: what it would do.
+    pub fn rehearsal<T>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let _writer = self.writer();
+        let rehearsed = self.connect().and_then(|mut conn| {
+            let mut open = connection::OpenTransaction::begin(&mut conn, "")?;
+            let mut tx = Tx {
+                conn: open.connection(),
+                now: None,
+                clock: &*self.clock,
+            };
+            let result = work(&mut tx);
+            open.roll_back();
+            result
+        });
+        rehearsed.map_err(|error| error.during(name))
     }
 
     /// Runs the closure on a connection without a transaction: each statement sees what is committed.

@@ -3,6 +3,8 @@
 //! A request is a row; the row goes in the transaction that marks the assertion and writes the outgoing event. A lease
 //! that ran out is taken again: revoking twice does no harm.
 
+mod untold;
+
 use chrono::{NaiveDateTime, TimeDelta};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
@@ -213,12 +215,17 @@ fn next_seq(tx: &mut Tx<'_>, id: LearnerId) -> Result<i64, StoreError> {
 
 /// What `badge.awarded` said, and since when it holds no more.
 fn payload(tx: &mut Tx<'_>, done: &ClaimedRevocation, now: NaiveDateTime) -> Result<String, StoreError> {
-    let awarded: String = outbox::table
+    let awarded: Option<String> = outbox::table
         .filter(outbox::learner_id.eq(done.learner.0))
         .filter(outbox::award_id.eq(done.award.0.to_string()))
         .filter(outbox::event_type.eq(BADGE_AWARDED))
         .select(outbox::payload)
-        .first(tx.conn)?;
+        .first(tx.conn)
+        .optional()?;
+    let awarded = match awarded {
+        Some(awarded) => awarded,
+        None => untold::payload(tx, done.learner, done.award)?,
+    };
     let mut event: Value = serde_json::from_str(&awarded)
         .map_err(|_| StoreError::Corrupt(format!("outgoing event of award {}", done.award.0)))?;
     event["revocation"] = json!({"time": now.and_utc(), "reason": done.reason});

@@ -8,11 +8,14 @@ pub mod dead_letter;
 pub mod decode;
 pub mod fields;
 pub mod mentions;
+pub mod open_edx_dump;
 pub mod outgoing_event;
 mod platform_event;
 pub mod readable;
 pub mod record;
+pub mod redact;
 mod scalar;
+pub mod written_configuration;
 
 pub use platform_event::EventType;
 

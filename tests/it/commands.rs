@@ -31,6 +31,7 @@ const COMMANDS: &[&str] = &[
     "completion-images list",
     "completion-images set",
     "completion-images delete",
+    "import-openedx",
 ];
 
 use crate::harness::binary::program;
@@ -113,13 +114,26 @@ fn badge_classes_and_configurations_go_in_and_come_out() {
     assert!(done(&["badge-class", "list"]).contains("three"));
 
     let rules = |enrolled: &str| serde_json::json!({"enabled": true, "courses_enrolled": enrolled, "courses_completed": "", "course_groups": ""});
-    let wrong = run(
-        &["event-badges", "set", &write("wrong.json", rules("3,nowhere\nx,three"))],
-        &settings,
-    );
-    assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong.stderr));
-    for part in ["courses_enrolled", "nowhere", "1", "2"] {
-        assert!(text(&wrong.stderr).contains(part), "{part}: {}", text(&wrong.stderr));
+    let mut file = rules("3,nowhere\nx,three\n0,nobody");
+    file["enabled"] = "yes".into();
+    file["course_grups"] = "g".into();
+    let file = write("wrong.json", file);
+    for command in ["set", "preview"] {
+        let wrong = run(&["event-badges", command, &file], &settings);
+        assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong.stderr));
+        let told = text(&wrong.stderr);
+        let told: Vec<&str> = told.lines().collect();
+        for (line, parts) in told.iter().zip([
+            ["enabled: ", "true or false"],
+            ["course_grups: ", "no such field"],
+            ["courses_enrolled, line 1: ", "nowhere"],
+            ["courses_enrolled, line 2: ", "\"x\""],
+            ["courses_enrolled, line 3: ", "\"0\""],
+            ["courses_enrolled, line 3: ", "nobody"],
+        ]) {
+            assert!(parts.iter().all(|part| line.contains(part)), "{parts:?}: {told:?}");
+        }
+        assert_eq!(told.len(), 6, "{told:?}");
     }
     assert_eq!(
         database.count("event_badges_configuration", "1 = 1"),
@@ -132,6 +146,46 @@ fn badge_classes_and_configurations_go_in_and_come_out() {
         database.count("event_badges_configuration", "enabled AND activated_at IS NOT NULL"),
         1
     );
+}
+
+#[test]
+fn badge_classes_move_from_one_database_to_another_as_json_and_as_a_zip() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let of = |database: &Database, arguments: &[&str]| {
+        let output = run(
+            arguments,
+            &[("DATABASE_URL", database.url()), ("SECRET_KEY", SECRET_KEY)],
+        );
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let first = Database::of_environment();
+    of(&first, &["migrate"]);
+    let classes = [
+        badge_class("three", "openedx__course", 1),
+        badge_class("first_post", "forum", 2),
+    ];
+    let file = path("classes.json");
+    std::fs::write(&file, serde_json::json!({"badge_classes": classes}).to_string()).expect("written");
+    of(&first, &["badge-class", "import", &file]);
+    let all = of(&first, &["badge-class", "export"]);
+    for (name, start) in [
+        ("all.json", &b"{"[..]),
+        ("all.zip", b"PK\x03\x04"),
+        ("ALL.ZIP", b"PK\x03\x04"),
+    ] {
+        let file = path(name);
+        assert!(of(&first, &["badge-class", "export", &file]).contains("2 badge classes"));
+        assert!(std::fs::read(&file).expect("written").starts_with(start), "{name}");
+        let second = Database::of_environment();
+        of(&second, &["migrate"]);
+        of(&second, &["badge-class", "import", &file]);
+        assert_eq!(of(&second, &["badge-class", "export"]), all, "{name}: nothing is lost");
+    }
+    // What a file is, its first bytes say, and not its name.
+    std::fs::copy(path("all.zip"), path("renamed.json")).expect("copied");
+    assert!(of(&first, &["badge-class", "import", &path("renamed.json")]).contains("exists unchanged"));
 }
 
 #[test]

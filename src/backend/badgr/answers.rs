@@ -6,10 +6,12 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::backend::{
-    BackendError, Issued, MadeBadgeClass,
-    exchange::{Answer, bounded_seconds},
-    redact,
+use crate::{
+    backend::{
+        BackendError, Issued, MadeBadgeClass,
+        exchange::{Answer, bounded_seconds},
+    },
+    wire::redact,
 };
 
 /// What Badgr says of a second award to a recipient who holds the first.

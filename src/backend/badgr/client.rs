@@ -18,11 +18,11 @@ use crate::{
     backend::{
         BackendError, SetupError,
         exchange::{Answer, Exchange},
-        redact,
     },
     clock::Clock,
     secret::Secret,
     telemetry::Metrics,
+    wire::redact,
 };
 
 /// The throttle's own first step, for a 429 that names no time.

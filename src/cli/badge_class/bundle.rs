@@ -34,7 +34,8 @@ pub(in crate::cli) struct Entry {
 }
 
 impl Entry {
-    pub(in crate::cli) fn new(class: BadgeClass, image: &[u8]) -> Self {
+    /// `image` is a data URI, or a path relative to the file.
+    pub(in crate::cli) fn new(class: BadgeClass, image: String) -> Self {
         Self {
             slug: class.key.slug,
             issuing_component: class.key.issuing_component,
@@ -43,18 +44,26 @@ impl Entry {
             description: class.description,
             criteria: class.criteria,
             mode: class.mode,
-            image: data_uri(image),
+            image,
         }
     }
 }
 
-/// Every badge class of the database.
+/// Every badge class of the database, its image inside.
 pub(super) fn all(store: &Store) -> Result<Bundle, StoreError> {
+    all_with(store, |_, image| data_uri(&image))
+}
+
+/// Every badge class of the database; `put` says how an image is named that it has put somewhere.
+pub(super) fn all_with(
+    store: &Store,
+    mut put: impl FnMut(&BadgeClass, Vec<u8>) -> String,
+) -> Result<Bundle, StoreError> {
     store.read("export_badge_classes", |tx| {
         let mut badge_classes = Vec::new();
         for class in badge_classes::list(tx)? {
-            let image = badge_classes::image(tx, class.id)?;
-            badge_classes.push(Entry::new(class, &image));
+            let image = put(&class, badge_classes::image(tx, class.id)?);
+            badge_classes.push(Entry::new(class, image));
         }
         Ok(Bundle { badge_classes })
     })

@@ -1,5 +1,6 @@
 //! `accolade badge-class`
 
+mod archive;
 pub(super) mod bundle;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,11 @@ use super::{
     CliError, context,
     output::{json, print, print_json, table},
 };
-use crate::{config::Settings, domain::badge_class::BadgeClass, store::badge_classes};
+use crate::{
+    config::Settings,
+    domain::badge_class::{BadgeClass, NewBadgeClass},
+    store::badge_classes,
+};
 
 /// List, export and import badge classes with their images
 #[derive(Debug, Subcommand)]
@@ -29,9 +34,11 @@ pub(super) enum Command {
     },
     /// Write all badge classes with their images to a file, for `import` elsewhere
     ///
-    /// Example: accolade badge-class export badge-classes.json
+    /// The images are inside the JSON, or beside it in a ZIP when the name of the file ends in .zip.
+    ///
+    /// Example: accolade badge-class export badge-classes.zip
     Export {
-        /// The file to write; - is standard output
+        /// The file to write; - is standard output, as JSON
         #[arg(default_value = "-")]
         file: PathBuf,
     },
@@ -42,7 +49,8 @@ pub(super) enum Command {
     ///
     /// The file: {"badge_classes": [{"slug": "enrolled_three", "issuing_component": "openedx__course", "display_name":
     /// "Enroll in Three Courses", "course_id": "", "description": "…", "criteria": "…", "mode": "", "image":
-    /// "three.png"}]}, where the image is a path relative to the file, or data:image/png;base64,…
+    /// "three.png"}]}, where the image is a path relative to the file, or data:image/png;base64,…; or a ZIP with such a
+    /// file, badge_classes.json, at its top, and the images in it.
     Import {
         /// The file to read
         file: PathBuf,
@@ -96,23 +104,36 @@ fn in_json(class: &BadgeClass) -> serde_json::Value {
 
 fn export(settings: &Settings, file: &Path) -> Result<(), CliError> {
     let store = context::migrated_store(settings)?;
-    let bundle = bundle::all(&store).map_err(|error| CliError::database(&settings.database_url, &error))?;
-    let text = json(&bundle)?;
-    if file == Path::new("-") {
-        return print(&text);
+    let failed = |error| CliError::database(&settings.database_url, &error);
+    let unwritten = |error: String| CliError::failed(format!("{}: {error}", file.display()));
+    let (bytes, number) = if file.extension().is_some_and(|end| end.eq_ignore_ascii_case("zip")) {
+        let (bytes, number) = archive::all(&store).map_err(failed)?;
+        (bytes.map_err(unwritten)?, number)
+    } else {
+        let bundle = bundle::all(&store).map_err(failed)?;
+        let text = json(&bundle)?;
+        if file == Path::new("-") {
+            return print(&text);
+        }
+        ((text + "\n").into_bytes(), bundle.badge_classes.len())
+    };
+    fs::write(file, bytes).map_err(|error| unwritten(error.to_string()))?;
+    print(&format!("{number} badge classes written to {}", file.display()))
+}
+
+/// The badge classes of a file, or a line for each thing that is wrong with it.
+fn read(file: &Path) -> Result<Vec<NewBadgeClass>, Vec<String>> {
+    let bytes = fs::read(file).map_err(|error| vec![error.to_string()])?;
+    if archive::is_archive(&bytes) {
+        return archive::read(&bytes);
     }
-    fs::write(file, text + "\n").map_err(|error| CliError::failed(format!("{}: {error}", file.display())))?;
-    print(&format!(
-        "{} badge classes written to {}",
-        bundle.badge_classes.len(),
-        file.display()
-    ))
+    let text = String::from_utf8(bytes).map_err(|_| vec!["neither a ZIP nor UTF-8 text".to_owned()])?;
+    bundle::parse(&text, |image| bundle::image_beside(file, image))
 }
 
 fn import(settings: &Settings, file: &Path) -> Result<(), CliError> {
     let name = file.display();
-    let text = fs::read_to_string(file).map_err(|error| CliError::failed(format!("{name}: {error}")))?;
-    let classes = bundle::parse(&text, |image| bundle::image_beside(file, image))
+    let classes = read(file)
         .map_err(|problems| CliError::Failed(problems.iter().map(|problem| format!("{name}: {problem}")).collect()))?;
     let store = context::migrated_store(settings)?;
     let actor = context::actor();

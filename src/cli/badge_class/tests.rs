@@ -1,7 +1,10 @@
 use serde_json::{Value, json};
 
 use super::bundle::{Bundle, Entry, parse};
-use crate::domain::badge_class::{BadgeClass, BadgeClassId, BadgeClassKey};
+use crate::{
+    domain::badge_class::{BadgeClass, BadgeClassId, BadgeClassKey},
+    wire::badge_class::data_uri,
+};
 
 const PNG: &[u8] = include_bytes!("../../../deploy/images/honor.png");
 
@@ -28,7 +31,7 @@ fn what_is_exported_is_imported() {
         public_id: "9f3c".to_owned(),
     };
     let bundle = Bundle {
-        badge_classes: vec![Entry::new(class.clone(), PNG)],
+        badge_classes: vec![Entry::new(class.clone(), data_uri(PNG))],
     };
     let text = serde_json::to_string(&bundle).expect("JSON");
     let read = parse(&text, |path| Err(path.to_owned())).expect("badge classes");

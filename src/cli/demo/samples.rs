@@ -3,11 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    cli::{
-        CliError,
-        badge_class::bundle,
-        event_badges::{self, ConfigurationFile},
-    },
+    cli::{CliError, badge_class::bundle, event_badges},
     domain::{badge_class::NewBadgeClass, evaluate::Rules},
     store::{Store, StoreError, badge_classes},
 };
@@ -45,10 +41,10 @@ pub(super) fn store(store: &Store) -> Result<Rules, CliError> {
             .try_for_each(|class| badge_classes::get_or_create(tx, class).map(drop))
     });
     created.map_err(failed)?;
-    let configuration = ConfigurationFile::parse(CONFIGURATION).map_err(CliError::Failed)?;
+    let configuration = event_badges::parse(CONFIGURATION).map_err(CliError::failed)?;
     event_badges::save(store, &configuration)
         .map_err(failed)?
-        .map_err(CliError::Failed)
+        .map_err(|refused| CliError::Failed(refused.causes()))
 }
 
 fn badge_classes() -> Result<Vec<NewBadgeClass>, Vec<String>> {

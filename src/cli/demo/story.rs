@@ -72,12 +72,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        cli::{demo::samples, event_badges::ConfigurationFile},
+        cli::{demo::samples, event_badges},
         domain::badge_class::{BadgeClassId, BadgeClassKey},
     };
 
     fn sample() -> Story {
-        let configuration = ConfigurationFile::parse(samples::CONFIGURATION).expect("the sample");
+        let configuration = event_badges::parse(samples::CONFIGURATION).expect("the sample");
         let lookup = |slug: &str| {
             let key = BadgeClassKey {
                 slug: slug.to_owned(),

@@ -12,7 +12,7 @@ use chrono::SecondsFormat;
 use clap::Subcommand;
 use serde_json::json;
 
-pub(super) use self::file::ConfigurationFile;
+pub(super) use self::file::parse;
 use super::{
     CliError, context,
     output::{print, print_json},
@@ -22,9 +22,9 @@ use crate::{
     domain::evaluate::Rules,
     store::{
         Store, StoreError,
-        audit::{self, Action},
-        event_badges::{self, NewConfiguration},
+        event_badges::{self, Refused},
     },
+    wire::written_configuration::WrittenConfiguration,
 };
 
 /// Show and set the configuration of the course event badges
@@ -101,25 +101,24 @@ fn show(settings: &Settings, as_json: bool) -> Result<(), CliError> {
 }
 
 /// The configuration in this file.
-fn read(path: &Path) -> Result<ConfigurationFile, CliError> {
+fn read(path: &Path) -> Result<WrittenConfiguration, CliError> {
     let text = fs::read_to_string(path).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))?;
-    ConfigurationFile::parse(&text).map_err(|problems| wrong(path, problems, "; nothing was saved"))
+    parse(&text).map_err(|problem| CliError::failed(format!("{}: {problem}", path.display())))
 }
 
 /// A line for each thing that is wrong with a file.
-fn wrong(path: &Path, problems: Vec<String>, end: &str) -> CliError {
+fn wrong(path: &Path, refused: &Refused, end: &str) -> CliError {
     let line = |problem: &String| format!("{}: {problem}{end}", path.display());
-    CliError::Failed(problems.iter().map(line).collect())
+    CliError::Failed(refused.causes().iter().map(line).collect())
 }
 
 fn set(settings: &Settings, path: &Path) -> Result<(), CliError> {
-    let in_file = |problems| wrong(path, problems, "; nothing was saved");
-    let file = read(path)?;
+    let written = read(path)?;
     let store = context::migrated_store(settings)?;
-    let saved = save(&store, &file).map_err(|error| CliError::database(&settings.database_url, &error))?;
-    let rules = saved.map_err(in_file)?;
+    let saved = save(&store, &written).map_err(|error| CliError::database(&settings.database_url, &error))?;
+    let rules = saved.map_err(|refused| wrong(path, &refused, "; nothing was saved"))?;
     let (id, badges) = (rules.configuration_id, rules.rules.len());
-    match file.enabled {
+    match written.enabled {
         true => print(&format!("configuration {id} with {badges} badges added and activated")),
         false => print(&format!(
             "configuration {id} with {badges} badges added, not activated (\"enabled\" is not true)"
@@ -127,31 +126,8 @@ fn set(settings: &Settings, path: &Path) -> Result<(), CliError> {
     }
 }
 
-/// Adds the configuration and, if it says so, activates it: its rules. The inner error has a line for each thing that
-/// is wrong with its texts; nothing is saved then.
-pub(super) fn save(store: &Store, file: &ConfigurationFile) -> Result<Result<Rules, Vec<String>>, StoreError> {
+/// Adds the configuration and, if it says so, activates it: its rules. Nothing is saved where anything is wrong with it.
+pub(super) fn save(store: &Store, written: &WrittenConfiguration) -> Result<Result<Rules, Refused>, StoreError> {
     let actor = context::actor();
-    let new = NewConfiguration {
-        texts: file.texts.clone(),
-        enabled: file.enabled,
-        changed_by: actor.name.clone(),
-    };
-    store.transaction("set_event_badges", |tx| match event_badges::check(tx, &new.texts)? {
-        Ok(rules) => {
-            let configuration_id = event_badges::insert(tx, &new)?;
-            let details = json!({"enabled": new.enabled});
-            audit::record(
-                tx,
-                &actor,
-                Action::SetEventBadges,
-                &configuration_id.to_string(),
-                &details,
-            )?;
-            Ok(Ok(Rules {
-                configuration_id,
-                ..rules
-            }))
-        }
-        Err(errors) => Ok(Err(errors.iter().map(ToString::to_string).collect())),
-    })
+    store.transaction("set_event_badges", |tx| event_badges::set(tx, written, &actor))
 }

@@ -12,24 +12,16 @@ use crate::{
         rules,
     },
     config::Settings,
-    store::{
-        event_badges,
-        preview::{self, Reach},
-    },
+    store::{event_badges, preview::Reach},
 };
 
 pub(super) fn run(settings: &Settings, path: &Path, as_json: bool) -> Result<(), CliError> {
-    let file = read(path)?;
+    let written = read(path)?;
     let store = context::migrated_store(settings)?;
-    let reached = store.read("preview_event_badges", |tx| {
-        match event_badges::check(tx, &file.texts)? {
-            Ok(rules) => Ok(Ok(preview::reach(tx, &rules)?)),
-            Err(errors) => Ok(Err(errors.iter().map(ToString::to_string).collect())),
-        }
-    });
-    let reached = reached
+    let reached = store
+        .read("preview_event_badges", |tx| event_badges::try_out(tx, &written))
         .map_err(|error| CliError::database(&settings.database_url, &error))?
-        .map_err(|problems| wrong(path, problems, ""))?;
+        .map_err(|refused| wrong(path, &refused, ""))?;
     if as_json {
         return print_json(&reached.iter().map(object).collect::<Vec<_>>());
     }

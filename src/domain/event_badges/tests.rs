@@ -108,7 +108,9 @@ fn slugs_resolve_to_badge_classes_and_unknown_ones_are_named() {
         .map(|rule| (rule.badge_class_key.slug.as_str(), rule.condition.clone()))
         .collect();
     assert_eq!(resolved, expected);
-    let errors = texts("3,nobody\n0,a", "", "").check(12, lookup).expect_err("errors");
+    let errors = texts("3,nobody\n0,a\n0,nobody\n3,a,nobody", "", "")
+        .check(12, lookup)
+        .expect_err("errors");
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(
         said,
@@ -116,6 +118,11 @@ fn slugs_resolve_to_badge_classes_and_unknown_ones_are_named() {
             "courses_enrolled, line 1: there is no badge class \"nobody\" with the issuing component openedx__course \
              and without a course",
             "courses_enrolled, line 2: the count \"0\" is not an integer of at least 1",
+            "courses_enrolled, line 3: the count \"0\" is not an integer of at least 1",
+            "courses_enrolled, line 3: the slug \"nobody\" is in line 1 already",
+            "courses_enrolled, line 3: there is no badge class \"nobody\" with the issuing component openedx__course \
+             and without a course",
+            "courses_enrolled, line 4: expected COUNT,SLUG; found 3 parts",
         ]
     );
 }

@@ -7,26 +7,20 @@ use axum::{
 };
 use chrono::SecondsFormat;
 use serde::Serialize;
-use serde_json::json;
 
 use super::{
     body::Object,
     page::{Page, Query},
 };
 use crate::{
-    domain::{
-        evaluate::Condition,
-        event_badges::{ConfigurationError, ConfigurationTexts},
-        limits::check_text,
-    },
+    domain::evaluate::Condition,
     http::{State, auth::Caller, problem::Problem},
     store::{
         StoreError, Tx,
-        audit::{self, Action},
-        event_badges::{self, Configuration, NewConfiguration},
-        preview::{self, Reach},
+        event_badges::{self, Configuration},
+        preview::Reach,
     },
-    wire::fields::{FieldProblem, Fields},
+    wire::written_configuration::WrittenConfiguration,
 };
 
 /// A configuration.
@@ -82,26 +76,15 @@ pub(super) async fn create(
     body: Object,
 ) -> Result<(StatusCode, Json<ConfigurationItem>), Problem> {
     caller.require_administrator()?;
-    let (texts, enabled) = body.read(|fields| (texts_of(fields), fields.switch("enabled").unwrap_or_default()))?;
+    let written = WrittenConfiguration::read(&body.0);
     let actor = caller.actor();
-    let new = NewConfiguration {
-        texts,
-        enabled,
-        changed_by: actor.name.clone(),
-    };
     let added = state.write("add_event_badges", move |tx| {
-        if let Err(errors) = event_badges::check(tx, &new.texts)? {
-            return Ok(Err(refused(&errors)));
+        match event_badges::set(tx, &written, &actor)? {
+            Ok(rules) => Ok(Ok(
+                event_badges::get(tx, rules.configuration_id)?.ok_or(StoreError::NotFound)?
+            )),
+            Err(refused) => Ok(Err(Problem::fields(refused.into_fields()))),
         }
-        let id = event_badges::insert(tx, &new)?;
-        audit::record(
-            tx,
-            &actor,
-            Action::SetEventBadges,
-            &id.to_string(),
-            &json!({"enabled": new.enabled}),
-        )?;
-        Ok(Ok(event_badges::get(tx, id)?.ok_or(StoreError::NotFound)?))
     });
     Ok((StatusCode::CREATED, Json(item(added.await??))))
 }
@@ -115,47 +98,13 @@ pub(super) async fn preview(
 ) -> Result<Json<Preview>, Problem> {
     caller.require_administrator()?;
     // A configuration that is tried out is the one that is sent: `enabled` may be there and says nothing.
-    let (texts, _) = body.read(|fields| (texts_of(fields), fields.switch("enabled")))?;
-    let reached = state.read(
-        "preview_event_badges",
-        move |tx: &mut Tx<'_>| match event_badges::check(tx, &texts)? {
-            Ok(rules) => Ok(Ok(preview::reach(tx, &rules)?)),
-            Err(errors) => Ok(Err(refused(&errors))),
-        },
-    );
+    let written = WrittenConfiguration::read(&body.0);
+    let reached = state.read("preview_event_badges", move |tx: &mut Tx<'_>| {
+        let tried = event_badges::try_out(tx, &written)?;
+        Ok(tried.map_err(|refused| Problem::fields(refused.into_fields())))
+    });
     let badges = reached.await??.into_iter().map(reach_item).collect();
     Ok(Json(Preview { badges }))
-}
-
-fn texts_of(fields: &mut Fields<'_>) -> ConfigurationTexts {
-    let mut text = |name: &str| match fields.value(name) {
-        None => String::new(),
-        Some(value) => match value.as_str().map(|text| (text, check_text(text))) {
-            // As it was written: errors name its lines.
-            Some((text, Ok(()))) => text.to_owned(),
-            Some((_, Err(problem))) => {
-                fields.problem(name, problem);
-                String::new()
-            }
-            None => {
-                fields.problem(name, "expected a text");
-                String::new()
-            }
-        },
-    };
-    ConfigurationTexts {
-        courses_enrolled: text("courses_enrolled"),
-        courses_completed: text("courses_completed"),
-        course_groups: text("course_groups"),
-    }
-}
-
-fn refused(errors: &[ConfigurationError]) -> Problem {
-    let problem = |error: &ConfigurationError| FieldProblem {
-        field: error.field.to_string(),
-        problem: format!("line {}: {}", error.line, error.reason),
-    };
-    Problem::fields(errors.iter().map(problem).collect())
 }
 
 fn item(configuration: Configuration) -> ConfigurationItem {

@@ -143,6 +143,58 @@ async fn a_revoked_assertion_is_gone_and_its_page_says_so() {
     assert!(page.text().contains("Issued in error") && page.text().contains("1 November 2026"));
 }
 
+/// What the `meta` elements of a page say, by their `property` or `name`.
+fn meta(page: &str) -> std::collections::HashMap<&str, &str> {
+    let elements = page.split("<meta ").skip(1).filter_map(|rest| rest.split('>').next());
+    let attributes = elements.map(|element| element.split('"').collect::<Vec<_>>());
+    attributes
+        .filter(|parts| parts.len() == 5)
+        .map(|parts| (parts[1], parts[3]))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_shared_page_shows_what_was_earned_or_that_it_was_revoked() {
+    let (site, class) = site();
+    let path = format!("/badges/{ID}");
+    let page = site.get(&path, &[]).await.text();
+    let (url, image) = (
+        format!("{PUBLIC_URL}{path}"),
+        format!("{PUBLIC_URL}/ob2/badges/{}/image.png", class.public_id),
+    );
+    let common = [
+        ("og:type", "website"),
+        ("og:url", &url),
+        ("og:image", &image),
+        ("twitter:card", "summary"),
+    ];
+    let said = meta(&page);
+    for (name, expected) in common.into_iter().chain([
+        ("og:title", "ada earned “Badge three”"),
+        ("og:description", "A description"),
+        ("og:site_name", "Example Academy"),
+        ("og:image:alt", "The badge “Badge three”"),
+    ]) {
+        assert_eq!(said.get(name), Some(&expected), "{name}: {page}");
+    }
+    assert!(!page.contains("evoked"), "{page}");
+
+    seed::revoke(&site.store(), ID, "Issued in error");
+    let page = site.get(&path, &[]).await.text();
+    let said = meta(&page);
+    for (name, expected) in common.into_iter().chain([
+        ("og:title", "Revoked: “Badge three” of ada"),
+        (
+            "og:description",
+            "This badge was revoked on 1 November 2026 and no longer holds. Issued in error",
+        ),
+        ("description", "Revoked. A description"),
+    ]) {
+        assert_eq!(said.get(name), Some(&expected), "{name}: {page}");
+    }
+    assert!(page.contains("<title>Revoked: Badge three"), "{page}");
+}
+
 #[tokio::test]
 async fn an_assertion_of_another_server_is_found_there() {
     let (site, _) = site();

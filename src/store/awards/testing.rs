@@ -121,7 +121,7 @@ pub(crate) fn completed(award: &ClaimedAward) -> Completed {
             award: award.award,
             id: Uuid::new_v4().to_string(),
             badge_class: award.badge_class.id,
-            backend: "builtin",
+            backend: "builtin".into(),
             backend_id: None,
             image_url: "https://b.example/i".to_owned(),
             assertion_url: "https://b.example/a".to_owned(),

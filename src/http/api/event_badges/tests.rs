@@ -34,6 +34,11 @@ fn texts(enrolled: &str, groups: &str) -> Value {
     json!({"courses_enrolled": enrolled, "course_groups": groups})
 }
 
+fn one_line(error: &Value) -> String {
+    let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+    format!("{}: {}", text("field"), text("problem"))
+}
+
 #[tokio::test]
 async fn a_preview_counts_and_writes_nothing() {
     let site = site();
@@ -109,9 +114,29 @@ async fn all_wrong_lines_are_told_and_nothing_is_saved() {
             "{problem}"
         );
     }
-    let types = json!({"courses_enrolled": 3, "enabled": "yes"});
-    let reply = site.send_as("staff", Method::POST, PATH, &types).await;
-    assert_eq!(reply.json()["errors"].as_array().map(Vec::len), Some(2));
+    let types =
+        json!({"courses_enrolled": 3, "enabled": "yes", "courses_completed": "0,nobody", "course_groups": "none,x"});
+    for path in [PATH, PREVIEW] {
+        let reply = site.send_as("staff", Method::POST, path, &types).await.json();
+        let told: Vec<String> = reply["errors"]
+            .as_array()
+            .expect("errors")
+            .iter()
+            .map(one_line)
+            .collect();
+        let unknown = |slug: &str| format!("line 1: there is no badge class \"{slug}\"");
+        for (found, (field, problem)) in told.iter().zip([
+            ("enabled", "expected true or false".to_owned()),
+            ("courses_enrolled", "expected a text".to_owned()),
+            ("courses_completed", "line 1: the count \"0\"".to_owned()),
+            ("courses_completed", unknown("nobody")),
+            ("course_groups", "line 1: \"x\": not a course key".to_owned()),
+            ("course_groups", unknown("none")),
+        ]) {
+            assert!(found.starts_with(&format!("{field}: {problem}")), "{problem}: {told:?}");
+        }
+        assert_eq!(told.len(), 6, "{told:?}");
+    }
     assert_eq!(site.get_as("staff", PATH).await.json()["count"], 0);
     for path in [PATH, PREVIEW] {
         assert_eq!(

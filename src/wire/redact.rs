@@ -6,12 +6,12 @@ use serde_json::Value;
 const PLACEHOLDER: &str = "[e-mail]";
 
 /// A text without e-mail addresses: neither this recipient's nor anything of the form `local@domain`.
-pub(super) fn text(text: &str, recipient: &str) -> String {
+pub fn text(text: &str, recipient: &str) -> String {
     without_addresses(&without_recipient(text, recipient.trim()))
 }
 
 /// A JSON value without e-mail addresses, in keys and texts, and without Badgr's `plaintextIdentity`.
-pub(super) fn json(value: Value, recipient: &str) -> Value {
+pub fn json(value: Value, recipient: &str) -> Value {
     match value {
         Value::String(string) => Value::String(text(&string, recipient)),
         Value::Array(items) => items.into_iter().map(|item| json(item, recipient)).collect(),
