@@ -8,6 +8,7 @@ mod completion_images;
 mod context;
 mod dead_letters;
 mod demo;
+mod descriptions;
 mod error;
 mod event_badges;
 mod explain;
@@ -62,6 +63,10 @@ enum Command {
     Awards(awards::Command),
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    #[command(name = "openapi")]
+    OpenApi(descriptions::OpenApi),
+    #[command(name = "asyncapi")]
+    AsyncApi(descriptions::AsyncApi),
     Healthcheck(healthcheck::Arguments),
 }
 
@@ -93,6 +98,8 @@ impl Cli {
             Command::Explain(arguments) => explain::run(&settings()?, &arguments),
             Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),
             Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
+            Command::OpenApi(arguments) => descriptions::http(&arguments),
+            Command::AsyncApi(arguments) => descriptions::topics(&arguments),
             Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings()?, arguments)),
         }
     }

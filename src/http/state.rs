@@ -1,12 +1,15 @@
 //! What handlers share.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{JwtSettings, ReadinessCheck, Settings, problem::Problem};
+use super::{JwtSettings, ReadinessCheck, Settings, descriptions::Descriptions, problem::Problem};
 use crate::{
     backend::builtin::documents::IssuerProfile,
     store::{Store, StoreError, Tx},
@@ -41,6 +44,7 @@ struct Parts {
     checks: Vec<ReadinessCheck>,
     decided: Arc<Notify>,
     stop: CancellationToken,
+    descriptions: OnceLock<Descriptions>,
 }
 
 impl State {
@@ -61,6 +65,7 @@ impl State {
             checks,
             decided,
             stop,
+            descriptions: OnceLock::new(),
         }))
     }
 
@@ -82,6 +87,11 @@ impl State {
 
     pub(super) fn checks(&self) -> &[ReadinessCheck] {
         &self.0.checks
+    }
+
+    /// What the service says of itself; made once.
+    pub(super) fn descriptions(&self) -> &Descriptions {
+        self.0.descriptions.get_or_init(|| Descriptions::of(self))
     }
 
     /// There is a new award.
