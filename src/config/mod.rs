@@ -15,9 +15,7 @@ pub use names::NAMES;
 pub use source::ConfigError;
 
 use self::{source::Source, values::Values};
-use crate::{
-    http::JwtSettings, secret::Secret, store::DatabaseUrl, telemetry::LogFormat, wire::asyncapi::topics,
-};
+use crate::{http::JwtSettings, secret::Secret, store::DatabaseUrl, telemetry::LogFormat, wire::asyncapi::topics};
 
 /// Every setting with its meaning and default: what `--config` files are written from.
 pub const SAMPLE: &str = include_str!("../config.default.toml");

@@ -81,9 +81,9 @@ pub struct BadgeClassPart<'a> {
     issuing_component: &'a str,
     #[schema(value_type = schemas::DisplayName)]
     display_name: &'a str,
-    #[schema(value_type = Option<schemas::CourseKey>, required = true, example = json!(null))]
+    #[schema(value_type = Option<schemas::CourseKey>, required = true)]
     course_id: Option<&'a str>,
-    #[schema(value_type = schemas::Mode, example = "")]
+    #[schema(value_type = schemas::Mode)]
     mode: &'a str,
     #[schema(value_type = schemas::Text)]
     description: &'a str,
@@ -137,7 +137,7 @@ pub struct RevocationPart<'a> {
     #[schema(value_type = schemas::Time)]
     pub time: DateTime<Utc>,
     /// Why.
-    #[schema(value_type = schemas::Text, example = "Issued in error")]
+    #[schema(value_type = schemas::Text)]
     pub reason: &'a str,
 }
 

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{
     EventType,
     platform_event::{BadgeClassRef, Course, User},
-    schemas::{IdempotencyKey, Text, UserId, WebUrl},
+    schemas::{CertificateStatus, CertificateUuid, EventMode, IdempotencyKey, UserId, WebUrl},
 };
 
 /// A learner is enrolled in a course, or no longer.
@@ -16,9 +16,7 @@ use super::{
 pub(super) struct Enrollment {
     user: User<'static>,
     course: Course<'static>,
-    /// Course mode.
-    #[schema(example = "verified")]
-    mode: Option<Text>,
+    mode: Option<EventMode>,
     /// Whether the learner is enrolled from now on; without it, `enrollment.created` means yes and
     /// `enrollment.deactivated` no.
     #[schema(example = true)]
@@ -32,16 +30,11 @@ pub(super) struct Enrollment {
 pub(super) struct Certificate {
     user: User<'static>,
     course: Course<'static>,
-    /// Course mode.
-    #[schema(example = "verified")]
-    mode: Option<Text>,
+    mode: Option<EventMode>,
     /// Open edX's status of the certificate: the learner has passed with `downloadable` (which counts without a status)
     /// and `generating`, and with no other.
-    #[schema(example = "downloadable")]
-    status: Option<Text>,
-    /// The certificate's uuid.
-    #[schema(example = "5f0c9a52-7c1e-4b8a-9a55-0c7b6a1d2e3f")]
-    uuid: Option<Text>,
+    status: Option<CertificateStatus>,
+    uuid: Option<CertificateUuid>,
     /// The certificate's page: the evidence of the course completion badge.
     url: Option<WebUrl>,
 }

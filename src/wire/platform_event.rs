@@ -104,13 +104,11 @@ pub(super) struct User<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = schemas::GivenUsername, required = true)]
     username: Scalar<'a>,
-    /// E-mail address.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<schemas::Text>, example = "ada@example.com")]
+    #[schema(value_type = Option<schemas::Address>)]
     email: Scalar<'a>,
-    /// Full name.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<schemas::Text>, example = "Ada Lovelace")]
+    #[schema(value_type = Option<schemas::FullName>)]
     name: Scalar<'a>,
 }
 
@@ -130,7 +128,7 @@ pub(super) struct Course<'a> {
     start: Scalar<'a>,
     /// The last day.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<schemas::GivenTime>, example = json!(null))]
+    #[schema(value_type = Option<schemas::GivenEnd>)]
     end: Scalar<'a>,
     #[serde(borrow, default)]
     #[schema(ignore)]

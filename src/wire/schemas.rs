@@ -27,7 +27,9 @@ const NO_NUL: &str = r"^[^\x00]*$";
 const NOT_BLANK: &str = r"^[^\x00]*[^\s\x00][^\x00]*$";
 
 macro_rules! described {
-    ($($(#[doc = $doc:literal])+ $name:ident = $schema:expr;)+) => {$(
+    ($($(#[doc = $doc:literal])+ $name:ident = $schema:expr;)+) => {
+        const FIELDS: &[(&str, fn() -> RefOr<Schema>)] = &[$((stringify!($name), <$name as PartialSchema>::schema)),+];
+        $(
         $(#[doc = $doc])+
         #[derive(Debug)]
         pub struct $name;
@@ -45,6 +47,14 @@ macro_rules! described {
             }
         }
     )+};
+}
+
+/// Every field that is described here, by name.
+pub fn every() -> Vec<(String, RefOr<Schema>)> {
+    FIELDS
+        .iter()
+        .map(|(name, schema)| ((*name).to_owned(), schema()))
+        .collect()
 }
 
 described! {
@@ -78,6 +88,16 @@ described! {
     GivenMode = text(MAX_NAME, NOT_BLANK, "audit");
     /// A course mode, such as `verified`.
     ModeInPath = text(MAX_NAME, r"^[^\x00]+$", "verified").min_length(Some(1));
+    /// A course mode.
+    EventMode = text(MAX_TEXT, NO_NUL, "verified");
+    /// Open edX's status of a certificate.
+    CertificateStatus = string("downloadable");
+    /// A certificate's uuid.
+    CertificateUuid = text(MAX_TEXT, NO_NUL, "5f0c9a52-7c1e-4b8a-9a55-0c7b6a1d2e3f");
+    /// An e-mail address.
+    Address = text(MAX_TEXT, NO_NUL, "ada@example.com");
+    /// A person's full name.
+    FullName = text(MAX_TEXT, NO_NUL, "Ada Lovelace");
     /// A text of at most 64 KiB.
     Text = text(MAX_TEXT, NO_NUL, "Enrolled in three courses");
     /// A text of at most 64 KiB, not only of blanks.
@@ -106,6 +126,10 @@ described! {
     Time = string("2026-11-20T09:30:00Z").format(date_time());
     /// A day or a point in time (RFC 3339), such as `2026-11-01T12:00:00Z`; its year in UTC is between 1 and 9999.
     GivenTime = string("2026-09-01T00:00:00Z").format(date_time());
+    /// The same of the last day.
+    GivenEnd = string("2026-12-31T00:00:00Z").format(date_time());
+    /// Why a badge does not hold any more; everybody who looks it up reads it.
+    Why = text(MAX_TEXT, NOT_BLANK, "Issued in error");
     /// A square PNG of less than 250 KiB and at most 2,048 pixels a side, as a data URI.
     PngDataUri = string(&format!("{DATA_URI}{PNG}")).pattern(Some(format!("^{DATA_URI}")));
     /// A square PNG of less than 250 KiB and at most 2,048 pixels a side.

@@ -6,6 +6,7 @@ mod badgr;
 mod badgr_faults;
 mod commands;
 mod deployment;
+mod e2e_api;
 mod e2e_fixtures;
 mod e2e_ingest;
 mod e2e_open_badges;

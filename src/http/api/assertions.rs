@@ -49,7 +49,7 @@ struct BadgeClassItem {
     issuing_component: String,
     #[schema(value_type = schemas::DisplayName)]
     display_name: String,
-    #[schema(value_type = Option<schemas::CourseKey>, required = true, example = json!(null))]
+    #[schema(value_type = Option<schemas::CourseKey>, required = true)]
     course_id: Option<String>,
     #[schema(value_type = schemas::Text)]
     description: String,

@@ -77,7 +77,7 @@ struct BadgeClassItem {
     slug: String,
     #[schema(value_type = schemas::IssuingComponent)]
     issuing_component: String,
-    #[schema(value_type = Option<schemas::CourseKey>, required = true, example = json!(null))]
+    #[schema(value_type = Option<schemas::CourseKey>, required = true)]
     course_id: Option<String>,
     #[schema(value_type = schemas::DisplayName)]
     display_name: String,

@@ -43,9 +43,9 @@ pub(super) struct BadgeClassItem {
     slug: String,
     #[schema(value_type = schemas::IssuingComponent)]
     issuing_component: String,
-    #[schema(value_type = Option<schemas::CourseKey>, required = true, example = json!(null))]
+    #[schema(value_type = Option<schemas::CourseKey>, required = true)]
     course_id: Option<String>,
-    #[schema(value_type = schemas::Mode, example = "")]
+    #[schema(value_type = schemas::Mode)]
     mode: String,
     #[schema(value_type = schemas::DisplayName)]
     display_name: String,
@@ -82,7 +82,6 @@ struct NewBody {
     slug: schemas::SlugOfAnyCase,
     issuing_component: Option<schemas::IssuingComponentOfAnyCase>,
     course_id: Option<schemas::CourseKeyOrNone>,
-    #[schema(example = "")]
     mode: Option<schemas::Mode>,
     display_name: schemas::GivenDisplayName,
     description: schemas::GivenText,
@@ -116,7 +115,6 @@ struct ChangeBody {
     display_name: Option<schemas::GivenDisplayName>,
     description: Option<schemas::GivenText>,
     criteria: Option<schemas::GivenCriteria>,
-    #[schema(example = "")]
     mode: Option<schemas::Mode>,
     image: Option<schemas::PngDataUri>,
 }

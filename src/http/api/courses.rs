@@ -29,10 +29,10 @@ pub(super) struct Item {
     #[schema(value_type = schemas::CourseName)]
     display_name: String,
     /// The first day.
-    #[schema(value_type = Option<schemas::Time>, required = true, example = "2026-09-01T00:00:00Z")]
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     start: Option<String>,
     /// The last day.
-    #[schema(value_type = Option<schemas::Time>, required = true, example = json!(null))]
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     end: Option<String>,
     /// Whether certificates of this course bring course completion badges.
     issue_badges: bool,
@@ -62,8 +62,7 @@ struct ChangeBody {
     /// The first day; null takes it away.
     start: Option<schemas::GivenTime>,
     /// The last day; null takes it away.
-    #[schema(example = json!(null))]
-    end: Option<schemas::GivenTime>,
+    end: Option<schemas::GivenEnd>,
 }
 
 /// Reads a course.

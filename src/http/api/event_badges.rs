@@ -61,7 +61,7 @@ pub(super) struct ConfigurationItem {
     #[schema(value_type = Option<schemas::Time>, required = true)]
     activated_at: Option<String>,
     /// When all who qualified already had been reached.
-    #[schema(value_type = Option<schemas::Time>, required = true, example = json!(null))]
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     backfill_done_at: Option<String>,
 }
 
@@ -107,10 +107,10 @@ struct NewBody {
     #[schema(value_type = Option<schemas::CountLines>)]
     courses_enrolled: Option<String>,
     /// One badge a line: `COUNT,SLUG`, for so many courses passed.
-    #[schema(value_type = Option<schemas::CountLines>, example = "")]
+    #[schema(value_type = Option<schemas::CountLines>)]
     courses_completed: Option<String>,
     /// One badge a line: `SLUG,COURSE_KEY[,COURSE_KEY…]`, for having passed all of them.
-    #[schema(value_type = Option<schemas::GroupLines>, example = "")]
+    #[schema(value_type = Option<schemas::GroupLines>)]
     course_groups: Option<String>,
 }
 

@@ -30,6 +30,10 @@ pub(super) fn routes() -> Routes {
         .add(routes!(awards::list))
         .add(routes!(awards::retry))
         .add(routes!(completion_images::list, completion_images::create))
-        .add(routes!(completion_images::read, completion_images::change, completion_images::delete))
+        .add(routes!(
+            completion_images::read,
+            completion_images::change,
+            completion_images::delete
+        ))
         .add(routes!(courses::read, courses::change))
 }

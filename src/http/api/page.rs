@@ -6,7 +6,10 @@ use serde_json::json;
 use url::form_urlencoded;
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, schema::{OneOfBuilder, Type}},
+    openapi::{
+        ObjectBuilder, RefOr, Schema,
+        schema::{OneOfBuilder, Type},
+    },
 };
 
 use crate::{
@@ -189,7 +192,9 @@ struct PageNumber;
 impl PartialSchema for PageNumber {
     fn schema() -> RefOr<Schema> {
         let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
-        let last = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["last"]));
+        let last = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["last"]));
         Schema::OneOf(OneOfBuilder::new().item(number).item(last).examples([json!(1)]).build()).into()
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct ProgressItem {
     #[schema(example = false)]
     earned: bool,
     /// Where the award stands, if there is one.
-    #[schema(value_type = Option<AwardState>, required = true, example = json!(null))]
+    #[schema(value_type = Option<AwardState>, required = true)]
     award_state: Option<String>,
 }
 

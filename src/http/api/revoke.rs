@@ -37,7 +37,7 @@ pub(super) struct RevokedItem {
     #[schema(value_type = Option<schemas::Time>, required = true)]
     revoked_at: Option<String>,
     /// Why.
-    #[schema(value_type = schemas::Text, example = "Issued in error")]
+    #[schema(value_type = schemas::Text)]
     reason: String,
     /// What went wrong at the backend; it is tried again.
     #[schema(required = true, example = json!(null))]
@@ -49,9 +49,7 @@ pub(super) struct RevokedItem {
 #[schema(as = RevokeRequest)]
 #[expect(dead_code, reason = "it is described only")]
 struct Body {
-    /// Why; everybody who looks the assertion up reads it.
-    #[schema(value_type = schemas::GivenText, example = "Issued in error")]
-    reason: String,
+    reason: schemas::Why,
 }
 
 /// Revokes an assertion at the backend, which `badge.revoked` tells then.

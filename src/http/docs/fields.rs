@@ -28,7 +28,9 @@ impl<'a> Schemas<'a> {
     /// A field of this schema.
     pub(super) fn field(&self, name: &str, schema: &Value, is_required: bool, about: Option<&Value>) -> Field {
         let (target, or_null) = self.target(schema);
-        let own = about.or_else(|| schema.get("description")).unwrap_or(&target["description"]);
+        let own = about
+            .or_else(|| schema.get("description"))
+            .unwrap_or(&target["description"]);
         let mut kind = self.words(target);
         if or_null && kind != "null" {
             kind.push_str(" or null");
@@ -56,9 +58,18 @@ impl<'a> Schemas<'a> {
         if kind(target) == "array" {
             return self.add_rows(&target["items"], &format!("{prefix}[]"), depth, rows);
         }
-        let required: Vec<&str> = target["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> = target["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         for (name, member) in target["properties"].as_object().into_iter().flatten() {
-            let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            let name = if prefix.is_empty() {
+                name.clone()
+            } else {
+                format!("{prefix}.{name}")
+            };
             let last = name.rsplit('.').next().unwrap_or_default();
             rows.push(self.field(&name, member, required.contains(&last), None));
             if depth < DEPTH {
@@ -71,14 +82,18 @@ impl<'a> Schemas<'a> {
     fn target<'b>(&'b self, mut schema: &'b Value) -> (&'b Value, bool) {
         let mut or_null = false;
         loop {
-            or_null |= schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null"));
+            or_null |= schema["type"]
+                .as_array()
+                .is_some_and(|types| types.iter().any(|name| name == "null"));
             if let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
                 match self.0.get(name) {
                     Some(found) => schema = found,
                     None => return (schema, or_null),
                 }
             } else if let Some([one, other]) = schema["oneOf"].as_array().map(Vec::as_slice)
-                && let Some(inner) = [(one, other), (other, one)].into_iter().find(|(null, _)| null["type"] == "null")
+                && let Some(inner) = [(one, other), (other, one)]
+                    .into_iter()
+                    .find(|(null, _)| null["type"] == "null")
             {
                 or_null = true;
                 schema = inner.1;
@@ -91,10 +106,13 @@ impl<'a> Schemas<'a> {
     /// The kind of a value in words.
     fn words(&self, schema: &Value) -> String {
         if let Some(values) = schema["enum"].as_array() {
-            let values: Vec<String> = values.iter().map(|value| match value.as_str() {
-                Some("") => "nothing".to_owned(),
-                _ => words::indented(value),
-            }).collect();
+            let values: Vec<String> = values
+                .iter()
+                .map(|value| match value.as_str() {
+                    Some("") => "nothing".to_owned(),
+                    _ => words::indented(value),
+                })
+                .collect();
             return match values.as_slice() {
                 [only] => only.clone(),
                 several => format!("one of {}", several.join(", ")),
@@ -156,8 +174,10 @@ mod tests {
                 "state": {"enum": ["a", "b"]}, "time": {"type": ["string", "null"], "format": "date-time"}}}}}});
         let none = Map::new();
         let rows = Schemas::of(&document, &none).rows(&json!({"$ref": "#/x/Page"}));
-        let told: Vec<(&str, &str, bool)> =
-            rows.iter().map(|field| (&*field.name, &*field.kind, field.is_required)).collect();
+        let told: Vec<(&str, &str, bool)> = rows
+            .iter()
+            .map(|field| (&*field.name, &*field.kind, field.is_required))
+            .collect();
         let expected = [
             ("all", "list of object", false),
             ("all[].name", "text, at most 3 characters", true),

@@ -8,7 +8,11 @@ mod words;
 use askama::Template;
 use serde_json::Value;
 
-use self::{operations::Group, topics::{Channel, Message}, words::Text};
+use self::{
+    operations::Group,
+    topics::{Channel, Message},
+    words::Text,
+};
 use super::public::pages::Frame;
 
 /// The style sheet of this page, beside that of all pages.
@@ -42,4 +46,3 @@ pub(super) fn page(frame: Frame, openapi: &Value, asyncapi: &Value) -> DocsPage 
         messages: topics::messages(asyncapi),
     }
 }
-

@@ -65,7 +65,9 @@ fn operations(document: &Value, tag: &str) -> Vec<Operation> {
     let paths = document["paths"].as_object().into_iter().flatten();
     let all = paths.flat_map(|(path, item)| METHODS.map(|method| (path, method, &item[method])));
     let of_tag = all.filter(|(_, _, operation)| operation["tags"][0] == tag);
-    of_tag.map(|(path, method, said)| operation(document, path, method, said)).collect()
+    of_tag
+        .map(|(path, method, said)| operation(document, path, method, said))
+        .collect()
 }
 
 fn operation(document: &Value, path: &str, method: &str, said: &Value) -> Operation {
@@ -101,7 +103,9 @@ fn operation(document: &Value, path: &str, method: &str, said: &Value) -> Operat
 const PROBLEM: &str = "application/problem+json";
 
 fn answer(document: &Value, schemas: &Schemas<'_>, status: &str, response: &Value) -> Answer {
-    let shared = response["$ref"].as_str().and_then(|path| document.pointer(path.trim_start_matches('#')));
+    let shared = response["$ref"]
+        .as_str()
+        .and_then(|path| document.pointer(path.trim_start_matches('#')));
     let response = shared.unwrap_or(response);
     Answer {
         status: status.to_owned(),

@@ -30,7 +30,10 @@ pub(super) fn description(value: &Value) -> Text {
 /// A description with empty lines between its paragraphs.
 pub(super) fn paragraphs(value: &Value) -> Vec<Text> {
     let all = value.as_str().unwrap_or_default().split("\n\n");
-    all.map(str::trim).filter(|paragraph| !paragraph.is_empty()).map(text).collect()
+    all.map(str::trim)
+        .filter(|paragraph| !paragraph.is_empty())
+        .map(text)
+        .collect()
 }
 
 /// JSON as people read it; a text as it is.

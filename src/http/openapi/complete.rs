@@ -26,7 +26,9 @@ pub(super) fn operation(operation: &mut Object, path: &str, schemas: &Object) {
     }
     let takes_something = has_body || list(operation, "parameters").next().is_some();
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
-    let Some(responses) = responses.as_object_mut() else { return };
+    let Some(responses) = responses.as_object_mut() else {
+        return;
+    };
     let is_cached = responses.contains_key("304");
     for (status, response) in responses.iter_mut() {
         complete_response(status, response, is_cached, schemas);
@@ -49,7 +51,11 @@ pub(super) fn operation(operation: &mut Object, path: &str, schemas: &Object) {
 }
 
 fn list<'a>(operation: &'a mut Object, name: &str) -> impl Iterator<Item = &'a mut Value> {
-    operation.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten()
+    operation
+        .get_mut(name)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
 }
 
 /// A parameter has one value or is not there: it is never null.

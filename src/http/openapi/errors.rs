@@ -7,7 +7,12 @@ use crate::http::problem;
 
 /// Status, name among the components, what it means, and an example of what it says.
 const ERRORS: [(u16, &str, &str, &str); 7] = [
-    (400, "WrongInput", "Something in the request is wrong; `detail` says what, `field` names it.", "slug: needed"),
+    (
+        400,
+        "WrongInput",
+        "Something in the request is wrong; `detail` says what, `field` names it.",
+        "slug: needed",
+    ),
     (
         401,
         "NoToken",
@@ -20,7 +25,12 @@ const ERRORS: [(u16, &str, &str, &str); 7] = [
         "The caller may not do this, or not see it; whether it is there is not told.",
         "Only administrators may do this: the token needs the claim administrator with the value true.",
     ),
-    (413, "TooLarge", "The body is longer than 1 MiB.", "The body is too large: at most 1 MiB is taken."),
+    (
+        413,
+        "TooLarge",
+        "The body is longer than 1 MiB.",
+        "The body is too large: at most 1 MiB is taken.",
+    ),
     (
         415,
         "WrongMediaType",
@@ -61,7 +71,9 @@ pub(super) fn reference(status: u16) -> Option<Value> {
 
 /// A problem document of this status that says this.
 pub(super) fn content(status: u16, detail: &str) -> Value {
-    let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let title = StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
     let mut example = json!({"type": "about:blank", "title": title, "status": status, "detail": detail});
     if status == 400 {
         example["field"] = json!("slug");

@@ -40,7 +40,9 @@ const TAGS: [(&str, &str); 9] = [
 pub fn document(server: &str) -> Value {
     let mut routes = routes();
     schemas::collect::<problem::Document<'_>>(&mut routes.schemas);
+    // Parameters refer to schemas that no body has.
     let mut components = Components::new();
+    components.schemas.extend(schemas::every());
     components.schemas.extend(routes.schemas);
     let mut info = Info::new("Accolade", env!("CARGO_PKG_VERSION"));
     info.description = Some(ABOUT.to_owned());
@@ -51,18 +53,32 @@ pub fn document(server: &str) -> Value {
     openapi.components = Some(components);
     let mut document = serde_json::to_value(openapi).expect("a description is JSON");
     document["servers"] = json!([{"url": server}]);
-    document["tags"] = TAGS.map(|(name, about)| json!({"name": name, "description": about})).into();
+    document["tags"] = TAGS
+        .map(|(name, about)| json!({"name": name, "description": about}))
+        .into();
     document["components"]["responses"] = errors::responses();
     document["components"]["securitySchemes"] = json!({
         "jwt": {"type": "apiKey", "in": "header", "name": "Authorization",
             "description": "`Authorization: JWT TOKEN`, as Open edX sends it."},
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     });
-    let schemas = document["components"]["schemas"].as_object().cloned().unwrap_or_default();
+    leave_out_unused(&mut document);
+    let schemas = document["components"]["schemas"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
     for (path, operation) in operations(&mut document) {
         complete::operation(operation, &path, &schemas);
     }
     document
+}
+
+/// Leaves out the schemas that nothing refers to.
+fn leave_out_unused(document: &mut Value) {
+    let text = document.to_string();
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        schemas.retain(|name, _| text.contains(&format!("\"#/components/schemas/{name}\"")));
+    }
 }
 
 /// Every operation, with its path.

@@ -82,7 +82,10 @@ fn no_route_is_added_without_its_description() {
                 directories.push(path);
             } else if name != "tests" && path.extension().is_some_and(|extension| extension == "rs") {
                 let source = std::fs::read_to_string(&path).expect("sources are texts");
-                if [".route(", ".route_service(", ".nest("].iter().any(|word| source.contains(word)) {
+                if [".route(", ".route_service(", ".nest("]
+                    .iter()
+                    .any(|word| source.contains(word))
+                {
                     adding.push(name.to_owned());
                 }
             }
@@ -102,6 +105,22 @@ fn one_name_is_one_schema() {
 }
 
 #[test]
+fn every_reference_leads_somewhere() {
+    let document = document("/");
+    let mut rest = vec![&document];
+    let mut seen = 0;
+    while let Some(value) = rest.pop() {
+        if let Some(path) = value["$ref"].as_str() {
+            assert!(document.pointer(&path[1..]).is_some(), "{path} leads nowhere");
+            seen += 1;
+        }
+        rest.extend(value.as_object().into_iter().flatten().map(|(_, member)| member));
+        rest.extend(value.as_array().into_iter().flatten());
+    }
+    assert!(seen > 100, "only {seen} references were found");
+}
+
+#[test]
 fn every_operation_is_told_apart_grouped_and_has_examples() {
     let document = document("/");
     let tags: BTreeSet<&str> = TAGS.iter().map(|(name, _)| *name).collect();
@@ -109,18 +128,30 @@ fn every_operation_is_told_apart_grouped_and_has_examples() {
     for (path, method, operation) in each_operation(&document) {
         let id = operation["operationId"].as_str().expect("an id").to_owned();
         assert!(ids.insert(id.clone()), "{id} is there twice");
-        assert!(operation["summary"].as_str().is_some_and(|text| text.ends_with('.')), "{id}");
-        assert!(operation["tags"][0].as_str().is_some_and(|tag| tags.contains(tag)), "{id}");
+        assert!(
+            operation["summary"].as_str().is_some_and(|text| text.ends_with('.')),
+            "{id}"
+        );
+        assert!(
+            operation["tags"][0].as_str().is_some_and(|tag| tags.contains(tag)),
+            "{id}"
+        );
         let is_protected = path.starts_with("/api/badges/");
         assert_eq!(operation.get("security").is_some(), is_protected, "{method} {path}");
         let mut contents = vec![&operation["requestBody"]["content"]];
         for (status, response) in operation["responses"].as_object().expect("answers") {
             contents.push(&response["content"]);
-            assert!(response.get("$ref").is_some() || response["description"].is_string(), "{id} {status}");
+            assert!(
+                response.get("$ref").is_some() || response["description"].is_string(),
+                "{id} {status}"
+            );
         }
         for (media_type, media) in contents.into_iter().filter_map(Value::as_object).flatten() {
             let is_shown = media.get("example").is_some_and(|example| !example.is_null());
-            assert!(is_shown || media_type == "image/png", "{id}: no example of {media_type}");
+            assert!(
+                is_shown || media_type == "image/png",
+                "{id}: no example of {media_type}"
+            );
         }
     }
 }
@@ -149,13 +180,19 @@ async fn status_of(site: &Site, method: &str, path: &str, body: &Value) -> (u16,
 }
 
 fn resolved(schema: &Value, document: &Value) -> (Value, bool) {
-    let choices = schema["oneOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
+    let choices = schema["oneOf"]
+        .as_array()
+        .cloned()
+        .unwrap_or_else(|| vec![schema.clone()]);
     let is_null = |choice: &Value| choice["type"] == "null";
     let types = schema["type"].as_array().cloned().unwrap_or_default();
     let or_null = choices.iter().any(is_null) || types.contains(&json!("null"));
     let choice = choices.into_iter().find(|choice| !is_null(choice)).expect("a choice");
     match choice["$ref"].as_str() {
-        Some(path) => (document.pointer(&path[1..]).expect("it leads somewhere").clone(), or_null),
+        Some(path) => (
+            document.pointer(&path[1..]).expect("it leads somewhere").clone(),
+            or_null,
+        ),
         None => (choice, or_null),
     }
 }
@@ -177,7 +214,10 @@ async fn each_body_is_read_as_it_is_described() {
         let example = &media["example"];
         let (status, said) = status_of(&site, &method, &path, example).await;
         let is_described = operation["responses"].get(status.to_string()).is_some();
-        assert!((200..300).contains(&status) && is_described, "{method} {path}: {status} {said}");
+        assert!(
+            (200..300).contains(&status) && is_described,
+            "{method} {path}: {status} {said}"
+        );
         let (schema, _) = resolved(&media["schema"], &document);
         let required = schema["required"].as_array().cloned().unwrap_or_default();
         for (name, member) in schema["properties"].as_object().expect("fields") {
@@ -187,13 +227,21 @@ async fn each_body_is_read_as_it_is_described() {
                 body
             };
             let (member, or_null) = resolved(member, &document);
-            let wrong = if kind(&member) == "boolean" { json!("yes") } else { json!(true) };
+            let wrong = if kind(&member) == "boolean" {
+                json!("yes")
+            } else {
+                json!(true)
+            };
             let (status, said) = status_of(&site, &method, &path, &with(wrong)).await;
             assert_eq!((status, &said["field"]), (400, &json!(name)), "{method} {path}: {said}");
             let mut without = example.clone();
             without.as_object_mut().expect("an object").remove(name);
             let (status, said) = status_of(&site, &method, &path, &without).await;
-            assert_eq!(status == 400, required.contains(&json!(name)), "{method} {path} without {name}: {said}");
+            assert_eq!(
+                status == 400,
+                required.contains(&json!(name)),
+                "{method} {path} without {name}: {said}"
+            );
             let (status, said) = status_of(&site, &method, &path, &with(Value::Null)).await;
             assert_eq!(status == 400, !or_null, "{method} {path} with {name} null: {said}");
             if let Some(most) = member["maxLength"].as_u64() {
@@ -213,14 +261,22 @@ async fn each_body_is_read_as_it_is_described() {
 async fn the_shared_errors_are_those_that_are_answered() {
     let site = Site::new();
     let document = document("/");
-    let described = document["components"]["schemas"]["Problem"]["properties"].as_object().expect("fields");
+    let described = document["components"]["schemas"]["Problem"]["properties"]
+        .as_object()
+        .expect("fields");
     let list = "/api/badges/v1/badge-classes/";
     let replies = [
         site.get_as("staff", &format!("{list}?page=x")).await,
         site.get(list, &[]).await,
         site.get_as("ada", list).await,
         site.get_as("staff", &format!("{list}99/")).await,
-        site.send(Method::POST, "/api/badges/v1/event-badges/", &[("authorization", &token())], Body::from("x")).await,
+        site.send(
+            Method::POST,
+            "/api/badges/v1/event-badges/",
+            &[("authorization", &token())],
+            Body::from("x"),
+        )
+        .await,
     ];
     for (reply, expected) in replies.iter().zip([400, 401, 403, 404, 415]) {
         assert_eq!(reply.problem().0, expected);

@@ -37,7 +37,11 @@ impl Answer {
         }
     }
 
-    pub(in crate::http) fn ok(content_type: &'static str, cache_control: &'static str, body: impl Into<Vec<u8>>) -> Self {
+    pub(in crate::http) fn ok(
+        content_type: &'static str,
+        cache_control: &'static str,
+        body: impl Into<Vec<u8>>,
+    ) -> Self {
         Self::new(StatusCode::OK, content_type, cache_control, body)
     }
 

@@ -44,7 +44,10 @@ pub(super) fn event(event_type: EventType) -> Value {
 pub(super) fn messages(schemas: &Map<String, Value>) -> Map<String, Value> {
     let both = EventType::ALL.into_iter().flat_map(|event_type| {
         let [whole, data] = message_names(event_type);
-        [(whole, structured(event_type, schemas)), (data, binary(event_type, schemas))]
+        [
+            (whole, structured(event_type, schemas)),
+            (data, binary(event_type, schemas)),
+        ]
     });
     both.collect()
 }

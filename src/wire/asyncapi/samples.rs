@@ -13,8 +13,8 @@ use crate::{
     },
     wire::{
         badge_event::{
-            AssertionPart, BADGE_AWARDED, BADGE_REVOKED, BadgeClassPart, BadgeEvent, OutgoingBadgeEvent, RevocationPart,
-            UserPart, badge_record,
+            AssertionPart, BADGE_AWARDED, BADGE_REVOKED, BadgeClassPart, BadgeEvent, OutgoingBadgeEvent,
+            RevocationPart, UserPart, badge_record,
         },
         dead_letter::dead_letter_record,
         record::{Header, OutgoingRecord, Record},

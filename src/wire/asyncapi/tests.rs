@@ -68,9 +68,19 @@ fn every_example_of_an_event_to_be_read_is_understood_and_both_shapes_say_the_sa
 /// Every field of an object schema, also of those inside: its pointer, its schema without null, whether it must be there.
 fn fields(schemas: &Map<String, Value>, schema: &Value, at: &str, found: &mut Vec<(String, Value, bool)>) {
     let resolved = |schema: &Value| -> Value {
-        let choices = schema["oneOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
-        let choice = choices.iter().find(|choice| choice["type"] != "null").cloned().unwrap_or_default();
-        let name = choice["$ref"].as_str().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+        let choices = schema["oneOf"]
+            .as_array()
+            .cloned()
+            .unwrap_or_else(|| vec![schema.clone()]);
+        let choice = choices
+            .iter()
+            .find(|choice| choice["type"] != "null")
+            .cloned()
+            .unwrap_or_default();
+        let name = choice["$ref"]
+            .as_str()
+            .and_then(|path| path.rsplit('/').next())
+            .map(str::to_owned);
         name.map_or(choice, |name| schemas[&name].clone())
     };
     let schema = resolved(schema);
@@ -100,14 +110,21 @@ fn the_reader_refuses_what_the_schema_refuses_and_takes_what_may_be_left_out() {
             let read = |value: Option<Value>| {
                 let mut payload = example["payload"].clone();
                 let (parent, member) = pointer.rsplit_once('/').expect("a pointer");
-                let parent = payload.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
+                let parent = payload
+                    .pointer_mut(parent)
+                    .and_then(Value::as_object_mut)
+                    .expect("an object");
                 match value {
                     Some(value) => parent.insert(member.to_owned(), value),
                     None => parent.remove(member),
                 };
                 decode(&record("elsewhere", &example["headers"], &payload), &types())
             };
-            let wrong = if schemas::kind(&schema) == "boolean" { json!("yes") } else { json!(true) };
+            let wrong = if schemas::kind(&schema) == "boolean" {
+                json!("yes")
+            } else {
+                json!(true)
+            };
             let error = read(Some(wrong)).expect_err(&pointer).to_string();
             let path = format!("data{}", pointer.replace('/', "."));
             assert!(error.starts_with(&path), "{pointer}: {error}");
@@ -126,7 +143,10 @@ fn the_reader_refuses_what_the_schema_refuses_and_takes_what_may_be_left_out() {
 #[test]
 fn a_bare_event_is_what_its_topic_stands_for() {
     let document = document();
-    for (topic, name) in [(topics::ENROLLMENT, "EnrollmentCreatedData"), (topics::CERTIFICATE, "CertificateGeneratedData")] {
+    for (topic, name) in [
+        (topics::ENROLLMENT, "EnrollmentCreatedData"),
+        (topics::CERTIFICATE, "CertificateGeneratedData"),
+    ] {
         let example = &message(&document, name)["examples"][0];
         let bare = event(&record(topic, &json!({}), &example["payload"]));
         let whole = event(&record(topic, &example["headers"], &example["payload"]));
@@ -146,7 +166,10 @@ fn the_headers_that_are_described_are_those_that_are_written() {
         let headers = &message(&document, name)["headers"];
         let required = headers["required"].as_array().expect("a list");
         let described: BTreeSet<&str> = required.iter().filter_map(Value::as_str).collect();
-        let written: BTreeSet<&str> = record.headers[own..].iter().map(|header| header.name.as_str()).collect();
+        let written: BTreeSet<&str> = record.headers[own..]
+            .iter()
+            .map(|header| header.name.as_str())
+            .collect();
         assert_eq!(described, written, "{name}");
         for name in described {
             assert!(headers["properties"][name].is_object(), "{name}");
@@ -159,7 +182,12 @@ fn what_is_written_has_the_fields_of_its_schema_and_no_others() {
     let document = document();
     let schemas = document["components"]["schemas"].as_object().expect("schemas");
     let mut all = Vec::new();
-    fields(schemas, &json!({"$ref": "#/components/schemas/BadgeEvent"}), "", &mut all);
+    fields(
+        schemas,
+        &json!({"$ref": "#/components/schemas/BadgeEvent"}),
+        "",
+        &mut all,
+    );
     let described: BTreeSet<String> = all.iter().map(|(pointer, ..)| pointer.clone()).collect();
     let revoked = samples::revoked();
     let payload: Value = serde_json::from_slice(revoked.value.as_deref().expect("a value")).expect("JSON");
@@ -173,7 +201,11 @@ fn what_is_written_has_the_fields_of_its_schema_and_no_others() {
         }
     }
     let unwritten: BTreeSet<&String> = described.difference(&written).collect();
-    assert_eq!(unwritten, BTreeSet::from([&"/reason/rule".to_owned()]), "only a backfill names a rule");
+    assert_eq!(
+        unwritten,
+        BTreeSet::from([&"/reason/rule".to_owned()]),
+        "only a backfill names a rule"
+    );
     assert!(written.is_subset(&described), "{:?}", written.difference(&described));
     for (pointer, _, is_required) in all {
         assert!(!is_required || written.contains(&pointer), "{pointer}");

@@ -63,9 +63,9 @@ const WRITTEN: [(&str, &str, &str, &str); 3] = [
 
 pub(super) fn channels() -> Map<String, Value> {
     let every_event = || EventType::ALL.into_iter().flat_map(incoming::message_names);
-    let read = READ.into_iter().map(|(key, address, description)| {
-        (key.to_owned(), channel(address, description, every_event()))
-    });
+    let read = READ
+        .into_iter()
+        .map(|(key, address, description)| (key.to_owned(), channel(address, description, every_event())));
     let written = WRITTEN.into_iter().map(|(key, address, message, description)| {
         (key.to_owned(), channel(Some(address), description, [camel(message)]))
     });
@@ -96,8 +96,18 @@ pub(super) fn operations() -> Map<String, Value> {
         (format!("read{}", camel(key)), operation)
     });
     let written = [
-        ("tellOfAward", "awarded", "Tells of a badge that was awarded.", "Once the badge backend has issued it."),
-        ("tellOfRevocation", "revoked", "Tells of a badge that was revoked.", "Once it is revoked at the badge backend."),
+        (
+            "tellOfAward",
+            "awarded",
+            "Tells of a badge that was awarded.",
+            "Once the badge backend has issued it.",
+        ),
+        (
+            "tellOfRevocation",
+            "revoked",
+            "Tells of a badge that was revoked.",
+            "Once it is revoked at the badge backend.",
+        ),
         (
             "keepDeadLetter",
             "deadLetters",
@@ -106,9 +116,8 @@ pub(super) fn operations() -> Map<String, Value> {
              whole in the database; its dead letter has the first KiB, the length and the SHA-256.",
         ),
     ];
-    let written = written.map(|(name, key, summary, description)| {
-        (name.to_owned(), operation("send", key, summary, description))
-    });
+    let written = written
+        .map(|(name, key, summary, description)| (name.to_owned(), operation("send", key, summary, description)));
     read.chain(written).collect()
 }
 
