@@ -82,6 +82,10 @@ described! {
         .schema_type(Type::Integer)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .examples([json!(42)]);
+    /// What is looked for.
+    Wanted = text(MAX_NAME, NO_NUL, "enrolled_three");
+    /// How many items a page has.
+    PageSize = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).examples([json!(10)]);
     /// A course mode, such as `verified`; empty where there is none.
     Mode = text(MAX_NAME, NO_NUL, "verified");
     /// A course mode, such as `verified`.

@@ -68,8 +68,8 @@ struct BadgeClassItem {
     operation_id = "listAssertionsOfUser", tag = "Assertions",
     params(
         ("username" = schemas::GivenUsername, Path, description = "The learner's user name."),
-        ("slug" = Option<schemas::Slug>, Query, description = "Of badge classes with this slug."),
-        ("issuing_component" = Option<schemas::IssuingComponent>, Query, description = "With `slug`: and this issuing component; empty without it."),
+        ("slug" = Option<schemas::Wanted>, Query, description = "Of badge classes with this slug."),
+        ("issuing_component" = Option<schemas::Wanted>, Query, description = "With `slug`: and this issuing component; empty without it."),
         ("course_id" = Option<schemas::CourseKeyOrAny>, Query, description = "Of this course; `*` is any course."),
         ("courseid" = Option<schemas::CourseKeyOrAny>, Query, description = "The same under its old name; `course_id` wins."),
         Paging,

@@ -92,7 +92,7 @@ struct BadgeClassItem {
     params(
         ("state" = Option<AwardState>, Query, description = "In this state; all without it."),
         ("username" = Option<schemas::Username>, Query, description = "Of this learner."),
-        ("slug" = Option<schemas::Slug>, Query, description = "Of badge classes with this slug."),
+        ("slug" = Option<schemas::Wanted>, Query, description = "Of badge classes with this slug."),
         Paging,
     ),
     responses(

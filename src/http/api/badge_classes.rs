@@ -124,9 +124,9 @@ struct ChangeBody {
     get, path = "/api/badges/v1/badge-classes/",
     operation_id = "listBadgeClasses", tag = "Badge classes",
     params(
-        ("slug" = Option<schemas::Slug>, Query, description = "With this slug."),
-        ("issuing_component" = Option<schemas::IssuingComponent>, Query, description = "With this issuing component."),
-        ("course_id" = Option<schemas::CourseKey>, Query, description = "Of this course."),
+        ("slug" = Option<schemas::Wanted>, Query, description = "With this slug."),
+        ("issuing_component" = Option<schemas::Wanted>, Query, description = "With this issuing component."),
+        ("course_id" = Option<schemas::Wanted>, Query, description = "Of this course."),
         Paging,
     ),
     responses(

@@ -15,6 +15,7 @@ use utoipa::{
 use crate::{
     http::{State, problem::Problem},
     store::api_reads::Window,
+    wire::schemas,
 };
 
 const DEFAULT_SIZE: i64 = 10;
@@ -183,8 +184,8 @@ pub(super) struct Paging {
     #[param(schema_with = PageNumber::schema, required = false)]
     page: PageNumber,
     /// So many items a page, 10 by default; more than 100 counts as 100.
-    #[param(minimum = 1, example = 10)]
-    page_size: Option<i64>,
+    #[param(schema_with = schemas::PageSize::schema, required = false)]
+    page_size: schemas::PageSize,
 }
 
 struct PageNumber;

@@ -61,7 +61,7 @@ fn list<'a>(operation: &'a mut Object, name: &str) -> impl Iterator<Item = &'a m
 /// A parameter has one value or is not there: it is never null.
 fn complete_parameter(parameter: &mut Value, schemas: &Object) {
     let schema = &mut parameter["schema"];
-    if let Some(choices) = schema["oneOf"].as_array_mut() {
+    if let Some(choices) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
         choices.retain(|choice| choice["type"] != "null");
         if let [only] = choices.as_slice() {
             *schema = only.clone();
@@ -107,8 +107,8 @@ fn complete_response(status: &str, response: &mut Value, is_cached: bool, schema
 
 fn add_examples(content: &mut Value, schemas: &Object) {
     for (media_type, media) in content.as_object_mut().into_iter().flatten() {
-        let is_text = media_type.starts_with("application/") || media_type.starts_with("multipart/");
-        if is_text && media.get("example").is_none() && media.get("examples").is_none() {
+        // A form with a file in it cannot be shown as JSON.
+        if media_type.starts_with("application/") && media.get("example").is_none() && media.get("examples").is_none() {
             media["example"] = example(&media["schema"], schemas);
         }
     }

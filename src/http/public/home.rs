@@ -41,6 +41,7 @@ pub(super) async fn page(Shared(state): Shared<State>, headers: HeaderMap) -> Re
         is_demo,
         links: vec![
             link("About the issuer", urls(&state).issuer()),
+            link("API and topics", state.url("/api/docs")),
             link("Health of the service", state.url("/readyz")),
         ],
         recent: recent
