@@ -10,6 +10,7 @@ mod completion_images;
 mod context;
 mod dead_letters;
 mod demo;
+mod descriptions;
 mod error;
 mod event_badges;
 mod explain;
@@ -70,6 +71,10 @@ enum Command {
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
     Audit(audit::Arguments),
+    #[command(name = "openapi")]
+    OpenApi(descriptions::OpenApi),
+    #[command(name = "asyncapi")]
+    AsyncApi(descriptions::AsyncApi),
     Healthcheck(healthcheck::Arguments),
 }
 
@@ -104,6 +109,8 @@ impl Cli {
             Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),
             Command::Backfill(arguments) => wait_for(backfill::run(settings()?, arguments)),
             Command::Publish(arguments) => wait_for(publish::run(settings()?, arguments)),
+            Command::OpenApi(arguments) => descriptions::http(&arguments),
+            Command::AsyncApi(arguments) => descriptions::topics(&arguments),
             Command::Healthcheck(arguments) => wait_for(healthcheck::run(settings()?, arguments)),
         }
     }

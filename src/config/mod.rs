@@ -15,7 +15,7 @@ pub use names::NAMES;
 pub use source::ConfigError;
 
 use self::{source::Source, values::Values};
-use crate::{http::JwtSettings, secret::Secret, store::DatabaseUrl, telemetry::LogFormat};
+use crate::{http::JwtSettings, secret::Secret, store::DatabaseUrl, telemetry::LogFormat, wire::asyncapi::topics};
 
 /// Every setting with its meaning and default: what `--config` files are written from.
 pub const SAMPLE: &str = include_str!("../config.default.toml");
@@ -316,8 +316,8 @@ fn topics(values: &mut Values) -> Topics {
         let names = names.split(',').map(str::trim).filter(|topic| !topic.is_empty());
         names.map(|topic| format!("{prefix}{topic}")).collect()
     };
-    let enrollment = list("TOPICS_ENROLLMENT", "enrollment.created");
-    let certificate = list("TOPICS_CERTIFICATE", "certificate.generated");
+    let enrollment = list("TOPICS_ENROLLMENT", topics::ENROLLMENT);
+    let certificate = list("TOPICS_CERTIFICATE", topics::CERTIFICATE);
     let extra = list("TOPICS_EXTRA", "");
     let mut one = |name: &str, default: &str| {
         let topic = values.text(name).unwrap_or_else(|| default.to_owned());
@@ -327,9 +327,9 @@ fn topics(values: &mut Values) -> Topics {
         enrollment,
         certificate,
         extra,
-        badge_awarded: one("TOPIC_BADGE_AWARDED", "badge.awarded"),
-        badge_revoked: one("TOPIC_BADGE_REVOKED", "badge.revoked"),
-        dead_letters: one("TOPIC_DEAD_LETTERS", "badges.dead-letters"),
+        badge_awarded: one("TOPIC_BADGE_AWARDED", topics::AWARDED),
+        badge_revoked: one("TOPIC_BADGE_REVOKED", topics::REVOKED),
+        dead_letters: one("TOPIC_DEAD_LETTERS", topics::DEAD_LETTERS),
         create: values.bool("CREATE_TOPICS", true),
         partitions: values.integer("TOPIC_PARTITIONS", 8, 1..=10_000),
     };

@@ -39,7 +39,7 @@ impl AwardId {
 }
 
 /// Where an award stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AwardState {
     /// Decided; nothing was sent yet, or surely nothing arrived.
@@ -98,7 +98,7 @@ impl AwardState {
 }
 
 /// The rule that an award stands for: `reason.kind` of the outgoing event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleKind {
     /// At least N active enrolments.

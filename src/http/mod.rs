@@ -3,7 +3,11 @@
 mod access_log;
 mod api;
 pub mod auth;
+mod described;
+mod descriptions;
+mod docs;
 mod limits;
+pub mod openapi;
 pub mod ops;
 pub mod problem;
 pub mod public;
@@ -15,6 +19,8 @@ use axum::{Router, extract::DefaultBodyLimit, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
+
+use described::Routes;
 
 pub use auth::{InvalidJwtSettings, JwtSettings};
 pub use ops::{ReadinessCheck, Unready};
@@ -43,10 +49,8 @@ pub struct Settings {
 /// Errors are problem documents, also those of unknown routes and wrong methods; a panic in a handler is a 500 and ends
 /// nothing else.
 pub fn router(state: State) -> Router {
-    Router::new()
-        .merge(api::routes())
-        .merge(ops::routes())
-        .merge(public::routes())
+    routes()
+        .into_router()
         .fallback(public::unknown_route)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(DefaultBodyLimit::disable())
@@ -56,6 +60,14 @@ pub fn router(state: State) -> Router {
         .layer(middleware::from_fn(problem::document_errors))
         .layer(middleware::from_fn(access_log::log))
         .with_state(state)
+}
+
+/// What there is to be asked, and what the document says of it.
+fn routes() -> Routes {
+    api::routes()
+        .merge(ops::routes())
+        .merge(public::routes())
+        .merge(descriptions::routes())
 }
 
 /// Serves until `stop`; then takes no further connections, and gives the requests in flight ten seconds to end.

@@ -3,16 +3,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State as Shared,
     http::{StatusCode, header},
     response::IntoResponse,
-    routing::get,
 };
 use futures_util::future::join_all;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
 
-use super::State;
+use super::{State, described::Routes};
 use crate::backend::BoxFuture;
 
 /// A check that has not answered by then has failed.
@@ -29,30 +30,51 @@ pub struct ReadinessCheck {
     pub check: Box<dyn Fn() -> BoxFuture<'static, Result<(), Unready>> + Send + Sync>,
 }
 
-/// The body of `/readyz`.
-#[derive(Serialize)]
+/// Whether the service is ready, and each part of it.
+#[derive(Serialize, ToSchema)]
 struct Readiness {
+    /// Whether all parts are.
     ready: bool,
+    /// The parts by name: `database`, `kafka`, `migrations`, `consumer`, and others.
+    #[schema(value_type = BTreeMap<String, Outcome>, example = json!({"database": {"ok": true, "detail": "ok"}}))]
     checks: BTreeMap<&'static str, Outcome>,
 }
 
-#[derive(Serialize)]
+/// Whether a part is ready.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReadinessOfPart)]
 struct Outcome {
+    /// Whether it is.
     ok: bool,
+    /// What is not ready, and what to do about it.
+    #[schema(example = "ok")]
     detail: String,
 }
 
-pub(super) fn routes() -> Router<State> {
-    Router::new()
-        .route("/livez", get(live))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .add(routes!(live))
+        .add(routes!(ready))
+        .add(routes!(metrics))
 }
 
+/// Says that the process lives.
+#[utoipa::path(
+    get, path = "/livez", operation_id = "live", tag = "Operations",
+    responses((status = 200, description = "It does.", body = String, content_type = "text/plain", example = json!("ok\n"))),
+)]
 async fn live() -> &'static str {
     "ok\n"
 }
 
+/// Says whether the service is ready, and what is not.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "ready", tag = "Operations",
+    responses(
+        (status = 200, description = "It is ready.", body = Readiness),
+        (status = 503, description = "It is not ready; `checks` says what is not, and what to do.", body = Readiness),
+    ),
+)]
 async fn ready(Shared(state): Shared<State>) -> impl IntoResponse {
     let mut checks: BTreeMap<_, _> = join_all(state.checks().iter().map(run)).await.into_iter().collect();
     if state.is_stopping() {
@@ -91,6 +113,14 @@ async fn run(check: &ReadinessCheck) -> (&'static str, Outcome) {
     (check.name, outcome)
 }
 
+/// Metrics for Prometheus, in its text format.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "Operations",
+    responses((
+        status = 200, description = "The metrics.", body = String, content_type = "text/plain",
+        example = json!("# TYPE accolade_awards_decided_total counter\naccolade_awards_decided_total{kind=\"requested\"} 1\n"),
+    )),
+)]
 async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
     const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], state.metrics().render())

@@ -9,11 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{store::StoreError, wire::fields::FieldProblem};
 
 /// The media type of a problem document.
-const MEDIA_TYPE: &str = "application/problem+json";
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// Answers are this long at most before they become a `detail`.
 const DETAIL_BYTES: usize = 8 * 1024;
@@ -28,16 +29,29 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// The document: `type` is `about:blank`, so that `title` is the status in words.
-#[derive(Serialize)]
-struct Document<'a> {
+/// What went wrong, and what a person can do about it (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    /// Always `about:blank`: `title` is the status in words.
+    #[schema(value_type = String, example = "about:blank")]
     r#type: &'static str,
+    /// The status in words.
+    #[schema(value_type = String, example = "Bad Request")]
     title: &'static str,
+    /// The status.
+    #[schema(minimum = 400, maximum = 599, example = 400)]
     status: u16,
+    /// What went wrong, and what to do about it.
+    #[schema(value_type = String, example = "slug: needed")]
     detail: &'a str,
+    /// The field, or the parameter, that is wrong; of several the first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "slug")]
     field: Option<&'a str>,
+    /// Every field that is wrong.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<FieldProblem>, required = false)]
     errors: &'a [FieldProblem],
 }
 

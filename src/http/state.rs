@@ -1,12 +1,15 @@
 //! What handlers share.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{JwtSettings, ReadinessCheck, Settings, problem::Problem};
+use super::{JwtSettings, ReadinessCheck, Settings, descriptions::Descriptions, problem::Problem};
 use crate::{
     backend::builtin::documents::IssuerProfile,
     store::{Store, StoreError, Tx, audit::Actor, dead_letters::Replay},
@@ -46,6 +49,7 @@ struct Parts {
     decided: Arc<Notify>,
     replay: ReplayDeadLetter,
     stop: CancellationToken,
+    descriptions: OnceLock<Descriptions>,
 }
 
 impl State {
@@ -68,6 +72,7 @@ impl State {
             decided,
             replay,
             stop,
+            descriptions: OnceLock::new(),
         }))
     }
 
@@ -89,6 +94,11 @@ impl State {
 
     pub(super) fn checks(&self) -> &[ReadinessCheck] {
         &self.0.checks
+    }
+
+    /// What the service says of itself; made once.
+    pub(super) fn descriptions(&self) -> &Descriptions {
+        self.0.descriptions.get_or_init(|| Descriptions::of(self))
     }
 
     /// There is a new award.

@@ -81,8 +81,9 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::SetEventBadges,
+        Self::Backfill,
         Self::CreateBadgeClass,
         Self::ChangeBadgeClass,
         Self::SetCompletionImage,
@@ -96,6 +97,7 @@ impl Action {
         Self::ReplayDeadLetter,
         Self::DropDeadLetter,
         Self::ResumeConsumers,
+        Self::ImportOpenEdx,
     ];
 
     /// The action of this name.

@@ -3,11 +3,13 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
     mentions::Person,
     record::{Header, OutgoingRecord},
+    schemas,
 };
 use crate::domain::{
     LearnerId,
@@ -21,7 +23,7 @@ pub const BADGE_AWARDED: &str = "badge.awarded";
 pub const BADGE_REVOKED: &str = "badge.revoked";
 
 /// The data of both events.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct BadgeEvent<'a> {
     /// The badge as issued.
     pub assertion: AssertionPart<'a>,
@@ -33,71 +35,110 @@ pub struct BadgeEvent<'a> {
     pub reason: ReasonPart,
     /// Since when it holds no more, and why; in `badge.revoked` only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub revocation: Option<RevocationPart<'a>>,
 }
 
 /// The assertion, as far as the world is told.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = EventAssertion)]
 pub struct AssertionPart<'a> {
     /// Its public id.
+    #[schema(value_type = String, format = "uuid", example = "0d9c4f1e-6f1b-4f0e-9d52-5b0f6d5f0c11")]
     pub id: &'a str,
     /// When it was issued.
+    #[schema(value_type = schemas::Time)]
     pub created: DateTime<Utc>,
     /// By which backend.
+    #[schema(value_type = String, example = "builtin")]
     pub backend: &'a str,
     /// Its image.
+    #[schema(value_type = schemas::ImageUrl)]
     pub image_url: &'a str,
     /// Its public URL.
+    #[schema(value_type = schemas::Url)]
     pub assertion_url: &'a str,
     /// Evidence.
+    #[schema(value_type = Option<schemas::WebUrl>, required = true)]
     pub evidence_url: Option<&'a str>,
     /// The issuer, as the backend names it.
+    #[schema(value_type = String, example = "https://badges.example.com/ob2/issuer")]
     pub issuer: &'a str,
     /// What the backend said of it, without e-mail addresses.
+    #[schema(value_type = schemas::BackendData)]
     pub data: &'a Value,
 }
 
 /// The badge class.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = EventAwardedClass)]
 pub struct BadgeClassPart<'a> {
+    /// Its id in the API.
+    #[schema(example = 7)]
     id: i32,
+    #[schema(value_type = schemas::Slug)]
     slug: &'a str,
+    #[schema(value_type = schemas::IssuingComponent)]
     issuing_component: &'a str,
+    #[schema(value_type = schemas::DisplayName)]
     display_name: &'a str,
+    #[schema(value_type = Option<schemas::CourseKey>, required = true)]
     course_id: Option<&'a str>,
+    #[schema(value_type = schemas::Mode)]
     mode: &'a str,
+    #[schema(value_type = schemas::Text)]
     description: &'a str,
+    #[schema(value_type = schemas::Criteria)]
     criteria: &'a str,
+    #[schema(value_type = schemas::ImageUrl)]
     image_url: &'a str,
+    /// Its id at the badge backend.
+    #[schema(required = true, example = "kx1EmsvQQKSBU9sVzhTAcA")]
     backend_id: Option<&'a str>,
 }
 
 /// The learner.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = EventLearner)]
 pub struct UserPart<'a> {
     /// The platform's user id.
+    #[schema(value_type = schemas::UserId)]
     pub id: LearnerId,
     /// Public user name.
+    #[schema(value_type = schemas::Username)]
     pub username: &'a str,
 }
 
 /// The reason of an award: `kind` is the rule's, or `backfill` with the rule's beside it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = EventReason)]
 pub struct ReasonPart {
+    #[schema(value_type = schemas::ReasonKind)]
     kind: &'static str,
+    /// The rule that a backfill stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = json!(null))]
     rule: Option<RuleKind>,
+    /// How many courses the rule asks for.
+    #[schema(required = true, example = 3)]
     threshold: Option<i32>,
+    /// How many the learner had when it was decided.
+    #[schema(required = true, example = 3)]
     count: Option<i32>,
+    /// The configuration that the rule stands in.
+    #[schema(required = true, example = 12)]
     configuration_id: Option<i32>,
 }
 
 /// A revocation.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = EventRevocation)]
 pub struct RevocationPart<'a> {
     /// When.
+    #[schema(value_type = schemas::Time)]
     pub time: DateTime<Utc>,
     /// Why.
+    #[schema(value_type = schemas::Text)]
     pub reason: &'a str,
 }
 

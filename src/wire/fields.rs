@@ -7,11 +7,13 @@ use super::decode::parse_time;
 use crate::domain::limits::InvalidText;
 
 /// What is wrong with a field.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct FieldProblem {
     /// Its name.
+    #[schema(example = "slug")]
     pub field: String,
     /// What is wrong, never what it holds.
+    #[schema(example = "needed")]
     pub problem: String,
 }
 

@@ -1,11 +1,13 @@
 //! Bytes to domain and back; no sockets.
 
+pub mod asyncapi;
 pub mod badge_class;
 pub mod badge_event;
 mod canonical;
 mod cloud_event;
 pub mod dead_letter;
 pub mod decode;
+mod event_data;
 pub mod fields;
 pub mod mentions;
 pub mod open_edx_dump;
@@ -15,6 +17,7 @@ pub mod readable;
 pub mod record;
 pub mod redact;
 mod scalar;
+pub mod schemas;
 pub mod written_configuration;
 
 pub use platform_event::EventType;

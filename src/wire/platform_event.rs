@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{
     decode::{DecodeError, parse_time},
     scalar::{Object, Scalar},
+    schemas,
 };
 use crate::domain::{
     CourseKey, EventBody, LearnerId,
@@ -92,39 +94,59 @@ pub(super) struct Data<'a> {
     idempotency_key: Scalar<'a>,
 }
 
-#[derive(Debug, Deserialize)]
-struct User<'a> {
+/// A learner. Without an address a badge waits until an event brings one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = EventUser)]
+pub(super) struct User<'a> {
     #[serde(borrow, default)]
+    #[schema(value_type = schemas::UserId, required = true)]
     id: Scalar<'a>,
     #[serde(borrow, default)]
+    #[schema(value_type = schemas::GivenUsername, required = true)]
     username: Scalar<'a>,
     #[serde(borrow, default)]
+    #[schema(value_type = Option<schemas::Address>)]
     email: Scalar<'a>,
     #[serde(borrow, default)]
+    #[schema(value_type = Option<schemas::FullName>)]
     name: Scalar<'a>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Course<'a> {
+/// A course. What an event does not tell of it stays as it is known.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = EventCourse)]
+pub(super) struct Course<'a> {
     #[serde(borrow, default)]
+    #[schema(value_type = schemas::CourseKey, required = true)]
     id: Scalar<'a>,
     #[serde(borrow, default)]
+    #[schema(value_type = Option<schemas::CourseName>)]
     display_name: Scalar<'a>,
+    /// The first day.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<schemas::GivenTime>)]
     start: Scalar<'a>,
+    /// The last day.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<schemas::GivenEnd>)]
     end: Scalar<'a>,
     #[serde(borrow, default)]
+    #[schema(ignore)]
     issue_badges: Scalar<'a>,
 }
 
-#[derive(Debug, Deserialize)]
-struct BadgeClassRef<'a> {
+/// A badge class, by what it is known by.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = EventBadgeClass)]
+pub(super) struct BadgeClassRef<'a> {
     #[serde(borrow, default)]
+    #[schema(value_type = schemas::SlugOfAnyCase, required = true)]
     slug: Scalar<'a>,
     #[serde(borrow, default)]
+    #[schema(value_type = Option<schemas::IssuingComponentOfAnyCase>)]
     issuing_component: Scalar<'a>,
     #[serde(borrow, default)]
+    #[schema(value_type = Option<schemas::CourseKeyOrNone>)]
     course_id: Scalar<'a>,
 }
 

@@ -2,36 +2,44 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::record::Record;
 
 /// Key, value and headers of a record. What is no text is in the member with `_base64` at the end of its name instead,
 /// as in the JSON format of CloudEvents.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReadableRecord {
     /// The key; none, or no text: null.
+    #[schema(required = true, example = "42")]
     pub key: Option<String>,
     /// The key, where it is no text.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(content_encoding = "base64")]
     pub key_base64: Option<String>,
     /// The value; none, or no text: null.
+    #[schema(required = true, example = "{\"user\": {\"id\": 42}}")]
     pub value: Option<String>,
     /// The value, where it is no text.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(content_encoding = "base64")]
     pub value_base64: Option<String>,
     /// All headers, in their order.
     pub headers: Vec<ReadableHeader>,
 }
 
 /// A header of a record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReadableHeader {
     /// Its name.
+    #[schema(example = "ce_type")]
     pub name: String,
     /// Its value; none, or no text: null.
+    #[schema(required = true, example = "enrollment.created")]
     pub value: Option<String>,
     /// Its value, where it is no text.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(content_encoding = "base64")]
     pub value_base64: Option<String>,
 }
 

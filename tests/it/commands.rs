@@ -9,6 +9,8 @@ const COMMANDS: &[&str] = &[
     "migrate",
     "check",
     "healthcheck",
+    "openapi",
+    "asyncapi",
     "publish",
     "badge-class list",
     "badge-class import",
@@ -67,6 +69,33 @@ fn every_command_of_the_deployment_is_one_of_the_program_and_explains_itself() {
         let output = run(&wrong, &[]);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", text(&output.stderr));
     }
+}
+
+#[test]
+fn the_descriptions_are_printed_without_settings_and_without_a_database() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // Whoever read these would end with exit code 2.
+    let wrong = [("HTTP_LISTEN", "nowhere"), ("DATABASE_URL", "nothing")];
+    for (command, version) in [("openapi", "3.1."), ("asyncapi", "3.0.")] {
+        let output = Command::new(program())
+            .current_dir(directory.path())
+            .env_clear()
+            .envs(wrong)
+            .arg(command)
+            .output()
+            .expect("the program runs");
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", text(&output.stderr));
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert!(
+            document[command]
+                .as_str()
+                .is_some_and(|number| number.starts_with(version)),
+            "{command}"
+        );
+        assert!(text(&output.stdout).starts_with("{\n  \""), "it is indented");
+    }
+    let left = std::fs::read_dir(directory.path()).expect("it is there").count();
+    assert_eq!(left, 0, "nothing is written");
 }
 
 #[test]

@@ -18,7 +18,7 @@ const LAYERS: [(u8, &[&str]); 6] = [
 ];
 
 /// Names that only the files below these paths may say; unit tests may, too: they look into tables.
-const BELONGS: [(&str, &[&str]); 16] = [
+const BELONGS: [(&str, &[&str]); 17] = [
     ("rdkafka", &["kafka/"]),
     ("diesel", &["store/"]),
     ("diesel_migrations", &["store/"]),
@@ -26,6 +26,7 @@ const BELONGS: [(&str, &[&str]); 16] = [
     ("pq_sys", &["store/"]),
     ("axum", &["http/"]),
     ("tower_http", &["http/"]),
+    ("utoipa_axum", &["http/"]),
     ("reqwest", &["backend/", "cli/healthcheck.rs"]),
     ("chacha20poly1305", &["backend/", "secret.rs", "http/"]),
     ("clap", &["cli/", "main.rs"]),

@@ -7,8 +7,9 @@ use axum::{
 };
 use chrono::SecondsFormat;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::page::{Page, Query};
+use super::page::{Page, Paging, Query};
 use crate::{
     domain::{CourseKey, badge_class::BadgeClass},
     http::{State, auth::Caller, problem::Problem},
@@ -16,32 +17,68 @@ use crate::{
         StoreError, Tx,
         api_reads::{self, AssertionFilter, ListedAssertion},
     },
+    wire::schemas,
 };
 
 /// Slugs, issuing components and usernames are at most this long.
 const LONGEST_NAME: usize = 255;
 
-/// An assertion of the list.
-#[derive(Debug, Serialize)]
+/// An assertion: a badge that a learner holds.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Assertion)]
 pub(super) struct AssertionItem {
     badge_class: BadgeClassItem,
+    /// Its image.
+    #[schema(value_type = schemas::ImageUrl)]
     image_url: String,
+    /// Its public address.
+    #[schema(value_type = schemas::Url)]
     assertion_url: String,
+    /// When it was issued.
+    #[schema(value_type = schemas::Time)]
     created: String,
 }
 
-#[derive(Debug, Serialize)]
+/// The badge class of an assertion.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AssertionBadgeClass)]
 struct BadgeClassItem {
+    #[schema(value_type = schemas::Slug)]
     slug: String,
+    #[schema(value_type = schemas::IssuingComponent)]
     issuing_component: String,
+    #[schema(value_type = schemas::DisplayName)]
     display_name: String,
+    #[schema(value_type = Option<schemas::CourseKey>, required = true)]
     course_id: Option<String>,
+    #[schema(value_type = schemas::Text)]
     description: String,
+    #[schema(value_type = schemas::Criteria)]
     criteria: String,
+    #[schema(value_type = schemas::ImageUrl)]
     image_url: String,
 }
 
-/// `GET /api/badges/v1/assertions/user/{username}/`: assertions that hold, newest first.
+/// Lists a learner's assertions that hold, newest first.
+///
+/// As Open edX had it. With `slug` alone, the issuing component and the course are empty; `issuing_component` without
+/// `slug` is ignored. A learner sees the own assertions, an administrator everybody's.
+#[utoipa::path(
+    get, path = "/api/badges/v1/assertions/user/{username}/",
+    operation_id = "listAssertionsOfUser", tag = "Assertions",
+    params(
+        ("username" = schemas::GivenUsername, Path, description = "The learner's user name."),
+        ("slug" = Option<schemas::Wanted>, Query, description = "Of badge classes with this slug."),
+        ("issuing_component" = Option<schemas::Wanted>, Query, description = "With `slug`: and this issuing component; empty without it."),
+        ("course_id" = Option<schemas::CourseKeyOrAny>, Query, description = "Of this course; `*` is any course."),
+        ("courseid" = Option<schemas::CourseKeyOrAny>, Query, description = "The same under its old name; `course_id` wins."),
+        Paging,
+    ),
+    responses(
+        (status = 200, description = "A page of the learner's assertions.", body = Page<AssertionItem>),
+        (status = 404, description = "There is no learner of this username; or the filter names a badge class or a course that is not there; or there is no such page."),
+    ),
+)]
 pub(super) async fn of_user(
     Shared(state): Shared<State>,
     caller: Caller,

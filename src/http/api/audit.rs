@@ -4,28 +4,63 @@ use axum::{Json, extract::State as Shared, http::Uri};
 use chrono::SecondsFormat;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::page::{Page, Query};
+use super::page::{Page, Paging, Query};
 use crate::{
     domain::limits::check_name,
     http::{State, auth::Caller, problem::Problem},
     store::audit::{self, Action, Entry, Filter},
-    wire::fields::{DAY_OR_TIME, day_or_time},
+    wire::{
+        fields::{DAY_OR_TIME, day_or_time},
+        schemas,
+    },
 };
 
 /// An entry of the audit log.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
 pub(super) struct AuditItem {
+    /// Its id.
+    #[schema(example = 1)]
     id: i64,
+    /// When.
+    #[schema(value_type = schemas::Time)]
     created: String,
+    #[schema(value_type = schemas::ActorName)]
     actor: String,
+    /// By which way: `cli` or `api`.
+    #[schema(example = "api")]
     via: String,
+    /// What was done.
+    #[schema(example = "badge_class.create")]
     action: String,
+    /// What was changed: the id, key or name of it; a learner by the id alone.
+    #[schema(example = "7")]
     target: String,
+    /// What else there is to know of it.
+    #[schema(value_type = Object, example = json!({}))]
     details: Value,
 }
 
-/// `GET /api/badges/v1/audit/`, newest first; `actor`, `action`, `target`, `since` and `until` filter.
+/// Lists what was changed by hand, newest first.
+#[utoipa::path(
+    get, path = "/api/badges/v1/audit/",
+    operation_id = "listAudit", tag = "Audit log",
+    params(
+        ("actor" = Option<schemas::ActorName>, Query, description = "By this one."),
+        ("action" = Option<String>, Query, description = "What was done, such as `badge_class.create`.",
+            example = "badge_class.create"),
+        ("target" = Option<schemas::AuditTarget>, Query, description = "To this one."),
+        ("since" = Option<schemas::DayOrTime>, Query, description = "Not before."),
+        ("until" = Option<schemas::DayOrTime>, Query, description = "Before that."),
+        Paging,
+    ),
+    responses(
+        (status = 200, description = "A page of the log.", body = Page<AuditItem>),
+        (status = 404, description = "There is no such page."),
+    ),
+)]
 pub(super) async fn list(
     Shared(state): Shared<State>,
     caller: Caller,

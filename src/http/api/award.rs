@@ -9,13 +9,14 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
     assertions::{self, AssertionItem},
-    awards,
+    awards::{self, AwardItem},
     badge_classes::{id_of, unknown},
     body::Object,
-    page::{Page, Query},
+    page::{Page, Paging, Query},
 };
 use crate::{
     domain::{
@@ -31,7 +32,7 @@ use crate::{
         audit::{self, Action, Actor},
         awards as stored, badge_classes, learners,
     },
-    wire::fields::Fields,
+    wire::{fields::Fields, schemas},
 };
 
 const LONGEST_WAIT_S: f64 = 60.0;
@@ -45,6 +46,19 @@ struct Request {
     idempotency_key: String,
 }
 
+/// The body that [`request_of`] reads: a learner by `username` or `user_id`, or both.
+#[derive(ToSchema)]
+#[schema(as = AwardRequest, min_properties = 1)]
+#[expect(dead_code, reason = "it is described only")]
+struct RequestBody {
+    /// The learner whose newest event carries this user name.
+    username: Option<schemas::Username>,
+    user_id: Option<schemas::UserId>,
+    /// Evidence for the assertion.
+    evidence_url: Option<schemas::WebUrl>,
+    idempotency_key: Option<schemas::IdempotencyKey>,
+}
+
 /// A learner by one of their names, or both.
 #[derive(Clone)]
 struct Named {
@@ -52,8 +66,25 @@ struct Named {
     id: Option<i64>,
 }
 
-/// `POST /api/badges/v1/badge-classes/{id}/award/`: 202 with the award; with `?wait=SECONDS` 200 with the assertion when
-/// it is there in time, or 409 with the reason why it will not be. The same request again is the same award.
+/// Awards a badge to a learner.
+///
+/// The same request again is the same award: without `idempotency_key` a learner gets the badge once, with distinct keys
+/// once for each.
+#[utoipa::path(
+    post, path = "/api/badges/v1/badge-classes/{id}/award/",
+    operation_id = "awardBadge", tag = "Badge classes",
+    params(
+        ("id" = inline(schemas::RowId), Path, description = "The badge class's id."),
+        ("wait" = Option<schemas::Wait>, Query, description = "Answer when the assertion is there, or after so many seconds."),
+    ),
+    request_body = RequestBody,
+    responses(
+        (status = 200, description = "With `wait`: the assertion, which is there.", body = AssertionItem),
+        (status = 202, description = "The award, which is under way.", body = AwardItem),
+        (status = 404, description = "There is no such badge class or learner; or the account was retired."),
+        (status = 409, description = "With `wait`: there will be no assertion unless something is repaired, and why."),
+    ),
+)]
 pub(super) async fn award(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -103,7 +134,22 @@ pub(super) async fn award(
     }
 }
 
-/// `GET /api/badges/v1/badge-classes/{id}/assertions/?username=`: what this learner holds of it, newest first.
+/// Lists what a learner holds of a badge class, newest first.
+///
+/// What an XBlock's `get_for_user` asks. A learner sees the own assertions, an administrator everybody's.
+#[utoipa::path(
+    get, path = "/api/badges/v1/badge-classes/{id}/assertions/",
+    operation_id = "listAssertionsOfBadgeClass", tag = "Badge classes",
+    params(
+        ("id" = inline(schemas::RowId), Path, description = "The badge class's id."),
+        ("username" = schemas::GivenUsername, Query, description = "The learner's user name."),
+        Paging,
+    ),
+    responses(
+        (status = 200, description = "A page of the learner's assertions of this badge class.", body = Page<AssertionItem>),
+        (status = 404, description = "There is no such badge class, learner or page."),
+    ),
+)]
 pub(super) async fn assertions_of(
     Shared(state): Shared<State>,
     caller: Caller,

@@ -7,11 +7,12 @@ use axum::{
 };
 use chrono::SecondsFormat;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::page::{Page, Query};
+use super::page::{Page, Paging, Query};
 use crate::{
     domain::{
-        award::{AwardId, AwardState},
+        award::{AwardId, AwardState, RuleKind},
         limits::check_name,
     },
     http::{State, auth::Caller, problem::Problem},
@@ -19,42 +20,86 @@ use crate::{
         api_reads::{self, AwardFilter, ListedAward, Window},
         awards,
     },
+    wire::schemas,
 };
 
 const STATES: &str =
     "expected pending, issuing, uncertain, issued, published, blocked, failed, dead or cancelled, or none for all.";
 
-/// An award of the list.
-#[derive(Debug, Serialize)]
+/// An award: a badge on its way to a learner.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Award)]
 pub(super) struct AwardItem {
+    /// Its id.
+    #[schema(format = "uuid", example = "1c2f0a7e-53cb-5d2e-8f39-6a8d0e2b7a44")]
     id: String,
+    #[schema(value_type = AwardState)]
     state: String,
+    /// Why it stands there, as a short stable code: `no_email`.
+    #[schema(required = true, example = json!(null))]
     reason: Option<String>,
+    #[schema(value_type = RuleKind)]
     rule: String,
     user: UserItem,
     badge_class: BadgeClassItem,
+    /// How often it was tried to issue it.
+    #[schema(minimum = 0, example = 0)]
     attempts: i32,
+    /// What went wrong at the last attempt.
+    #[schema(required = true, example = json!(null))]
     last_error: Option<String>,
+    /// When it is tried next, if it waits.
+    #[schema(value_type = schemas::Time)]
     next_attempt_at: String,
+    /// When it was decided.
+    #[schema(value_type = schemas::Time)]
     created: String,
 }
 
-#[derive(Debug, Serialize)]
+/// The learner of an award.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AwardUser)]
 struct UserItem {
+    #[schema(value_type = schemas::UserId)]
     id: i64,
+    #[schema(value_type = schemas::Username)]
     username: String,
 }
 
-#[derive(Debug, Serialize)]
+/// The badge class of an award.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AwardBadgeClass)]
 struct BadgeClassItem {
+    /// Its id.
+    #[schema(example = 7)]
     id: i32,
+    #[schema(value_type = schemas::Slug)]
     slug: String,
+    #[schema(value_type = schemas::IssuingComponent)]
     issuing_component: String,
+    #[schema(value_type = Option<schemas::CourseKey>, required = true)]
     course_id: Option<String>,
+    #[schema(value_type = schemas::DisplayName)]
     display_name: String,
 }
 
-/// `GET /api/badges/v1/awards/`, newest first; `state`, `username` and `slug` filter.
+/// Lists awards, newest first.
+///
+/// Also those that wait or failed, and why.
+#[utoipa::path(
+    get, path = "/api/badges/v1/awards/",
+    operation_id = "listAwards", tag = "Awards",
+    params(
+        ("state" = Option<AwardState>, Query, description = "In this state; all without it."),
+        ("username" = Option<schemas::Username>, Query, description = "Of this learner."),
+        ("slug" = Option<schemas::Wanted>, Query, description = "Of badge classes with this slug."),
+        Paging,
+    ),
+    responses(
+        (status = 200, description = "A page of awards.", body = Page<AwardItem>),
+        (status = 404, description = "There is no such page."),
+    ),
+)]
 pub(super) async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -87,7 +132,19 @@ pub(super) async fn list(
     Ok(Json(place.page(&state, &query, awards.into_iter().map(item).collect())))
 }
 
-/// `POST /api/badges/v1/awards/{id}/retry/`: tries an award again that waits or was given up, and answers as it is then.
+/// Tries an award again that waits or was given up.
+///
+/// Answers as it is then. An award that is done, or under way, stays as it is.
+#[utoipa::path(
+    post, path = "/api/badges/v1/awards/{id}/retry/",
+    operation_id = "retryAward", tag = "Awards",
+    params(("id" = schemas::AwardUuid, Path, description = "The award's id.")),
+    responses(
+        (status = 200, description = "The award.", body = AwardItem),
+        (status = 404, description = "There is no award of this id."),
+        (status = 409, description = "The award was cancelled: it is not tried again."),
+    ),
+)]
 pub(super) async fn retry(
     Shared(state): Shared<State>,
     caller: Caller,

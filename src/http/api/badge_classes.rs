@@ -10,11 +10,12 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
     assertions::image_url_of,
     body::{Object, media_type},
-    page::{Page, Query},
+    page::{Page, Paging, Query},
 };
 use crate::{
     domain::{
@@ -26,37 +27,113 @@ use crate::{
         audit::{self, Action},
         badge_classes::{self, BadgeClassFilter, Change},
     },
-    wire::{badge_class, fields::Fields},
+    wire::{badge_class, fields::Fields, schemas},
 };
 
 const IMAGE: &str = "expected a data URI, data:image/png;base64,…, or multipart/form-data with the file";
 
-/// A badge class as answered.
-#[derive(Debug, Serialize)]
+/// A badge class: what can be awarded.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BadgeClass)]
 pub(super) struct BadgeClassItem {
+    /// Its id.
+    #[schema(example = 7)]
     id: i32,
+    #[schema(value_type = schemas::Slug)]
     slug: String,
+    #[schema(value_type = schemas::IssuingComponent)]
     issuing_component: String,
+    #[schema(value_type = Option<schemas::CourseKey>, required = true)]
     course_id: Option<String>,
+    #[schema(value_type = schemas::Mode)]
     mode: String,
+    #[schema(value_type = schemas::DisplayName)]
     display_name: String,
+    #[schema(value_type = schemas::Text)]
     description: String,
+    #[schema(value_type = schemas::Criteria)]
     criteria: String,
+    #[schema(value_type = schemas::ImageUrl)]
     image_url: String,
+    /// The badge backend that has it; it is made there before the first award.
+    #[schema(required = true, example = json!(null))]
     backend: Option<String>,
+    /// Its id at that backend.
+    #[schema(required = true, example = json!(null))]
     backend_id: Option<String>,
 }
 
 /// A badge class that was changed, and what the change does not reach.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChangedBadgeClass)]
 pub(super) struct ChangedItem {
     #[serde(flatten)]
     badge_class: BadgeClassItem,
+    /// What the change does not reach.
+    #[schema(required = true, example = json!(null))]
     note: Option<&'static str>,
 }
 
-/// `GET /api/badges/v1/badge-classes/`, by issuing component, slug and course; `slug`, `issuing_component` and
-/// `course_id` filter.
+/// The body that [`badge_class::read`] reads.
+#[derive(ToSchema)]
+#[schema(as = NewBadgeClass)]
+#[expect(dead_code, reason = "it is described only")]
+struct NewBody {
+    slug: schemas::SlugOfAnyCase,
+    issuing_component: Option<schemas::IssuingComponentOfAnyCase>,
+    course_id: Option<schemas::CourseKeyOrNone>,
+    mode: Option<schemas::Mode>,
+    display_name: schemas::GivenDisplayName,
+    description: schemas::GivenText,
+    criteria: schemas::GivenCriteria,
+    image: schemas::PngDataUri,
+}
+
+/// The same as a form.
+#[derive(ToSchema)]
+#[schema(as = NewBadgeClassForm)]
+#[expect(dead_code, reason = "it is described only")]
+struct NewForm {
+    slug: schemas::SlugOfAnyCase,
+    #[schema(nullable = false)]
+    issuing_component: Option<schemas::IssuingComponentOfAnyCase>,
+    #[schema(nullable = false)]
+    course_id: Option<schemas::CourseKeyOrNone>,
+    #[schema(nullable = false)]
+    mode: Option<schemas::Mode>,
+    display_name: schemas::GivenDisplayName,
+    description: schemas::GivenText,
+    criteria: schemas::GivenCriteria,
+    image: schemas::PngFile,
+}
+
+/// The body that [`change_of`] reads; what is not there stays.
+#[derive(ToSchema)]
+#[schema(as = BadgeClassChange)]
+#[expect(dead_code, reason = "it is described only")]
+struct ChangeBody {
+    display_name: Option<schemas::GivenDisplayName>,
+    description: Option<schemas::GivenText>,
+    criteria: Option<schemas::GivenCriteria>,
+    mode: Option<schemas::Mode>,
+    image: Option<schemas::PngDataUri>,
+}
+
+/// Lists badge classes, by issuing component, slug and course.
+#[utoipa::path(
+    get, path = "/api/badges/v1/badge-classes/",
+    operation_id = "listBadgeClasses", tag = "Badge classes",
+    params(
+        ("slug" = Option<schemas::Wanted>, Query, description = "With this slug."),
+        ("issuing_component" = Option<schemas::Wanted>, Query, description = "With this issuing component."),
+        ("course_id" = Option<schemas::Wanted>, Query, description = "Of this course."),
+        Paging,
+    ),
+    responses(
+        (status = 200, description = "A page of badge classes.", body = Page<BadgeClassItem>),
+        (status = 404, description = "There is no such page."),
+    ),
+)]
 pub(super) async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -90,7 +167,16 @@ pub(super) async fn list(
     Ok(Json(place.page(&state, &query, items)))
 }
 
-/// `GET /api/badges/v1/badge-classes/{id}/`
+/// Reads a badge class.
+#[utoipa::path(
+    get, path = "/api/badges/v1/badge-classes/{id}/",
+    operation_id = "readBadgeClass", tag = "Badge classes",
+    params(("id" = inline(schemas::RowId), Path, description = "Its id.")),
+    responses(
+        (status = 200, description = "The badge class.", body = BadgeClassItem),
+        (status = 404, description = "There is no badge class of this id."),
+    ),
+)]
 pub(super) async fn read(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -104,7 +190,18 @@ pub(super) async fn read(
     Ok(Json(item(&state, found.ok_or_else(unknown)?)))
 }
 
-/// `POST /api/badges/v1/badge-classes/`, get-or-create: 201 created, 200 already there and unchanged.
+/// Gets a badge class, or creates it.
+///
+/// It is known by slug, issuing component and course. One that is there already stays as it is.
+#[utoipa::path(
+    post, path = "/api/badges/v1/badge-classes/",
+    operation_id = "createBadgeClass", tag = "Badge classes",
+    request_body(content((NewBody = "application/json"), (NewForm = "multipart/form-data"))),
+    responses(
+        (status = 200, description = "It was there already, and is unchanged.", body = BadgeClassItem),
+        (status = 201, description = "It was created.", body = BadgeClassItem),
+    ),
+)]
 pub(super) async fn create(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -121,7 +218,19 @@ pub(super) async fn create(
     Ok((status, Json(item(&state, class))).into_response())
 }
 
-/// `PATCH /api/badges/v1/badge-classes/{id}/`: name, description, criteria, mode and image; what it is known by stays.
+/// Changes a badge class.
+///
+/// What it is known by stays: slug, issuing component and course. What is not in the body stays too.
+#[utoipa::path(
+    patch, path = "/api/badges/v1/badge-classes/{id}/",
+    operation_id = "changeBadgeClass", tag = "Badge classes",
+    params(("id" = inline(schemas::RowId), Path, description = "Its id.")),
+    request_body = ChangeBody,
+    responses(
+        (status = 200, description = "The badge class as it is now, and what the change does not reach.", body = ChangedItem),
+        (status = 404, description = "There is no badge class of this id."),
+    ),
+)]
 pub(super) async fn change(
     Shared(state): Shared<State>,
     caller: Caller,

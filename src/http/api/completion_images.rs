@@ -11,11 +11,12 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
     badge_classes::multipart::form,
     body::{Object, media_type},
-    page::{Page, Query},
+    page::{Page, Paging, Query},
 };
 use crate::{
     domain::limits::check_name,
@@ -24,6 +25,7 @@ use crate::{
     wire::{
         badge_class::{data_uri, required_image},
         fields::Fields,
+        schemas,
     },
 };
 
@@ -31,23 +33,86 @@ const ICON: &str = "expected a data URI, data:image/png;base64,…, or multipart
 const NOTE: &str = "Reaches the courses that have no completion badge class of this mode yet; the others keep the image \
                     they have. PATCH /api/badges/v1/badge-classes/{id}/ changes one.";
 
-/// A completion image as answered.
-#[derive(Debug, Serialize)]
+/// The image of the course completion badge of a course mode.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CompletionImage)]
 pub(super) struct Item {
+    #[schema(value_type = schemas::Mode)]
     mode: String,
+    #[schema(value_type = schemas::PngDataUri)]
     icon: String,
+    /// Whether it is also the image of the modes that have none; at most one is.
+    #[schema(example = false)]
     default: bool,
 }
 
 /// A completion image that was set, and what that does not reach.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SetCompletionImage)]
 pub(super) struct SetItem {
     #[serde(flatten)]
     image: Item,
+    /// What that does not reach.
+    #[schema(value_type = String, example = json!(NOTE))]
     note: &'static str,
 }
 
-/// `GET /api/badges/v1/completion-images/`, by mode.
+/// The body that sets the image of a mode.
+#[derive(ToSchema)]
+#[schema(as = NewCompletionImage)]
+#[expect(dead_code, reason = "it is described only")]
+struct NewBody {
+    mode: schemas::GivenMode,
+    icon: schemas::PngDataUri,
+    /// Whether it is also the image of the modes that have none.
+    #[schema(example = false)]
+    default: Option<bool>,
+}
+
+/// The same as a form.
+#[derive(ToSchema)]
+#[schema(as = NewCompletionImageForm)]
+#[expect(dead_code, reason = "it is described only")]
+struct NewForm {
+    mode: schemas::GivenMode,
+    icon: schemas::PngFile,
+    /// Whether it is also the image of the modes that have none: `true` or `on`, or `false`.
+    #[schema(value_type = Option<schemas::FormSwitch>, nullable = false)]
+    default: Option<bool>,
+}
+
+/// The body that changes the image of a mode; what is not there stays.
+#[derive(ToSchema)]
+#[schema(as = CompletionImageChange)]
+#[expect(dead_code, reason = "it is described only")]
+struct ChangeBody {
+    icon: Option<schemas::PngDataUri>,
+    /// Whether it is also the image of the modes that have none.
+    default: Option<bool>,
+}
+
+/// The same as a form.
+#[derive(ToSchema)]
+#[schema(as = CompletionImageChangeForm)]
+#[expect(dead_code, reason = "it is described only")]
+struct ChangeForm {
+    #[schema(nullable = false)]
+    icon: Option<schemas::PngFile>,
+    /// Whether it is also the image of the modes that have none: `true` or `on`, or `false`.
+    #[schema(value_type = Option<schemas::FormSwitch>, nullable = false)]
+    default: Option<bool>,
+}
+
+/// Lists the images of the course completion badges, by mode.
+#[utoipa::path(
+    get, path = "/api/badges/v1/completion-images/",
+    operation_id = "listCompletionImages", tag = "Completion images",
+    params(Paging),
+    responses(
+        (status = 200, description = "A page of images.", body = Page<Item>),
+        (status = 404, description = "There is no such page."),
+    ),
+)]
 pub(super) async fn list(Shared(state): Shared<State>, caller: Caller, uri: Uri) -> Result<Json<Page<Item>>, Problem> {
     caller.require_administrator()?;
     let query = Query::of(&uri);
@@ -63,7 +128,16 @@ pub(super) async fn list(Shared(state): Shared<State>, caller: Caller, uri: Uri)
     Ok(Json(place.page(&state, &query, images.into_iter().map(item).collect())))
 }
 
-/// `GET /api/badges/v1/completion-images/{mode}/`
+/// Reads the image of a course mode.
+#[utoipa::path(
+    get, path = "/api/badges/v1/completion-images/{mode}/",
+    operation_id = "readCompletionImage", tag = "Completion images",
+    params(("mode" = schemas::ModeInPath, Path, description = "The course mode.")),
+    responses(
+        (status = 200, description = "The image.", body = Item),
+        (status = 404, description = "There is no completion image of this mode."),
+    ),
+)]
 pub(super) async fn read(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -75,10 +149,19 @@ pub(super) async fn read(
     Ok(Json(item(found.await?.ok_or_else(unknown)?)))
 }
 
-/// `POST /api/badges/v1/completion-images/`: 201 for a mode that had no image, 200 where the image is replaced.
+/// Sets the image of a course mode.
 ///
 /// A new default takes that place from the one that had it; without `default` a mode that is the default stays it.
 /// Reaches only courses that have no badge class of this mode yet.
+#[utoipa::path(
+    post, path = "/api/badges/v1/completion-images/",
+    operation_id = "createCompletionImage", tag = "Completion images",
+    request_body(content((NewBody = "application/json"), (NewForm = "multipart/form-data"))),
+    responses(
+        (status = 200, description = "The mode had an image, which was replaced.", body = SetItem),
+        (status = 201, description = "The mode had no image.", body = SetItem),
+    ),
+)]
 pub(super) async fn create(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -100,9 +183,19 @@ pub(super) async fn create(
     Ok((status, Json(set_item(image))).into_response())
 }
 
-/// `PUT /api/badges/v1/completion-images/{mode}/`: another `icon`, another `default`, or both; what is not there stays.
+/// Changes the image of a course mode, or whether it is the default.
 ///
-/// Reaches only courses that have no badge class of this mode yet.
+/// What is not in the body stays. Reaches only courses that have no badge class of this mode yet.
+#[utoipa::path(
+    put, path = "/api/badges/v1/completion-images/{mode}/",
+    operation_id = "changeCompletionImage", tag = "Completion images",
+    params(("mode" = schemas::ModeInPath, Path, description = "The course mode.")),
+    request_body(content((ChangeBody = "application/json"), (ChangeForm = "multipart/form-data"))),
+    responses(
+        (status = 200, description = "The image as it is now, and what the change does not reach.", body = SetItem),
+        (status = 404, description = "There is no completion image of this mode."),
+    ),
+)]
 pub(super) async fn change(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -134,8 +227,18 @@ pub(super) async fn change(
     Ok(Json(set_item(image)))
 }
 
-/// `DELETE /api/badges/v1/completion-images/{mode}/`: the mode gets the default image from now on, or no badge where
-/// there is no default.
+/// Deletes the image of a course mode.
+///
+/// The mode gets the default image from now on, or no badge where there is no default.
+#[utoipa::path(
+    delete, path = "/api/badges/v1/completion-images/{mode}/",
+    operation_id = "deleteCompletionImage", tag = "Completion images",
+    params(("mode" = schemas::ModeInPath, Path, description = "The course mode.")),
+    responses(
+        (status = 204, description = "It is deleted."),
+        (status = 404, description = "There is no completion image of this mode."),
+    ),
+)]
 pub(super) async fn delete(
     Shared(state): Shared<State>,
     caller: Caller,

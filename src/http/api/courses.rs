@@ -6,6 +6,7 @@ use axum::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body::Object;
@@ -13,31 +14,67 @@ use crate::{
     domain::{CourseKey, limits::check_text},
     http::{State, auth::Caller, problem::Problem},
     store::courses::{self, Change, Course},
-    wire::fields::Fields,
+    wire::{fields::Fields, schemas},
 };
 
 const NOTE: &str = "Certificates that arrive from now on bring their completion badges; those from before do not by \
                     themselves. Award these learners the course's badge class where they are to have it.";
 
-/// A course as answered.
-#[derive(Debug, Serialize)]
+/// A course.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Course)]
 pub(super) struct Item {
+    #[schema(value_type = schemas::CourseKey)]
     course_id: CourseKey,
+    #[schema(value_type = schemas::CourseName)]
     display_name: String,
+    /// The first day.
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     start: Option<String>,
+    /// The last day.
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     end: Option<String>,
+    /// Whether certificates of this course bring course completion badges.
     issue_badges: bool,
 }
 
 /// A course that was changed, and what the change does not reach.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChangedCourse)]
 pub(super) struct ChangedItem {
     #[serde(flatten)]
     course: Item,
+    /// What the change does not reach.
+    #[schema(required = true, example = json!(NOTE))]
     note: Option<&'static str>,
 }
 
-/// `GET /api/badges/v1/courses/{course_id}/`; the slashes of an old course key as `%2F`.
+/// The body that [`change_of`] reads; what is not there stays.
+#[derive(ToSchema)]
+#[schema(as = CourseChange)]
+#[expect(dead_code, reason = "it is described only")]
+struct ChangeBody {
+    /// Whether certificates of this course bring course completion badges.
+    #[schema(nullable = false)]
+    issue_badges: Option<bool>,
+    /// Its name; null takes it away.
+    display_name: Option<schemas::CourseName>,
+    /// The first day; null takes it away.
+    start: Option<schemas::GivenTime>,
+    /// The last day; null takes it away.
+    end: Option<schemas::GivenEnd>,
+}
+
+/// Reads a course.
+#[utoipa::path(
+    get, path = "/api/badges/v1/courses/{course_id}/",
+    operation_id = "readCourse", tag = "Courses",
+    params(("course_id" = schemas::GivenCourseKey, Path, description = "The course key; the slashes of an old one as `%2F`.")),
+    responses(
+        (status = 200, description = "The course.", body = Item),
+        (status = 404, description = "There is no course of this key: no event named it and nobody set it."),
+    ),
+)]
 pub(super) async fn read(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -51,12 +88,18 @@ pub(super) async fn read(
     Ok(Json(item(course.ok_or_else(unknown)?)))
 }
 
-/// `PUT /api/badges/v1/courses/{course_id}/`: `issue_badges`, `display_name`, `start`, `end`; what is not there stays,
-/// and null takes away a name or a day. A course that nobody named before is there from now on.
+/// Changes a course; one that nobody named before is there from now on.
 ///
-/// What is set stands against older events; a newer event that says otherwise replaces it. Badge classes that the course
-/// has already keep their texts. Switching `issue_badges` off takes no badge away. Switching it on reaches the
-/// certificates that arrive from then on: those from before bring no badge by themselves.
+/// What is not in the body stays. What is set stands against older events; a newer event that says otherwise replaces it.
+/// Badge classes that the course has already keep their texts. Switching `issue_badges` off takes no badge away.
+/// Switching it on reaches the certificates that arrive from then on: those from before bring no badge by themselves.
+#[utoipa::path(
+    put, path = "/api/badges/v1/courses/{course_id}/",
+    operation_id = "changeCourse", tag = "Courses",
+    params(("course_id" = schemas::GivenCourseKey, Path, description = "The course key; the slashes of an old one as `%2F`.")),
+    request_body = ChangeBody,
+    responses((status = 200, description = "The course as it is now, and what the change does not reach.", body = ChangedItem)),
+)]
 pub(super) async fn change(
     Shared(state): Shared<State>,
     caller: Caller,

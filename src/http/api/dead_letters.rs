@@ -7,38 +7,65 @@ use axum::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::page::{Page, Query};
+use super::page::{Page, Paging, Query};
 use crate::{
     domain::limits::check_name,
     http::{State, auth::Caller, problem::Problem},
     store::dead_letters::{self, DeadLetter, Filter, Replayed},
-    wire::readable::ReadableRecord,
+    wire::{readable::ReadableRecord, schemas},
 };
 
 const STATES: &str = "expected waiting, replayed, dropped or erased, or none for all.";
 
 /// A dead letter of the list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetter)]
 pub(super) struct DeadLetterItem {
+    #[schema(value_type = schemas::DeadLetterId)]
     id: i64,
+    #[schema(value_type = dead_letters::State)]
     state: &'static str,
+    #[schema(value_type = schemas::DeadLetterReason)]
     reason: String,
+    /// What is wrong and where, never the content.
+    #[schema(example = "user.id: missing")]
     message: String,
+    #[schema(value_type = schemas::TopicName)]
     topic: String,
+    /// Partition of the topic.
+    #[schema(example = 3)]
     partition: i32,
+    /// Offset in the partition.
+    #[schema(example = 1402)]
     offset: i64,
+    /// The record's own timestamp.
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     time: Option<String>,
+    /// When the record was kept.
+    #[schema(value_type = schemas::Time)]
     created: String,
+    /// When Kafka acknowledged it on the topic of the dead letters.
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     sent_at: Option<String>,
+    /// How often it was replayed, in vain or not.
+    #[schema(minimum = 0, example = 0)]
     replays: i32,
+    /// When it was replayed and processed.
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     replayed_at: Option<String>,
+    /// When it was dropped.
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     dropped_at: Option<String>,
+    /// When its content was erased, because a learner retired of whom it spoke.
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     erased_at: Option<String>,
 }
 
 /// A dead letter and its content.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WholeDeadLetter)]
 pub(super) struct WholeItem {
     #[serde(flatten)]
     letter: DeadLetterItem,
@@ -47,15 +74,34 @@ pub(super) struct WholeItem {
 }
 
 /// A dead letter that was replayed, and what that changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReplayedDeadLetter)]
 pub(super) struct ReplayedItem {
     #[serde(flatten)]
     letter: DeadLetterItem,
+    /// `applied`, `stale` (a newer fact, or this one, was known) or `ignored` (of a type that concerns nobody).
+    #[schema(example = "applied")]
     outcome: &'static str,
+    /// New awards that it brought.
+    #[schema(example = 1)]
     awards: u64,
 }
 
-/// `GET /api/badges/v1/dead-letters/`, newest first; `state`, `reason` and `topic` filter.
+/// Lists records that could not be processed, newest first.
+#[utoipa::path(
+    get, path = "/api/badges/v1/dead-letters/",
+    operation_id = "listDeadLetters", tag = "Dead letters",
+    params(
+        ("state" = Option<dead_letters::State>, Query, description = "In this state; all without it."),
+        ("reason" = Option<schemas::DeadLetterReason>, Query, description = "With this reason."),
+        ("topic" = Option<schemas::TopicName>, Query, description = "From this topic."),
+        Paging,
+    ),
+    responses(
+        (status = 200, description = "A page of dead letters.", body = Page<DeadLetterItem>),
+        (status = 404, description = "There is no such page."),
+    ),
+)]
 pub(super) async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -88,7 +134,18 @@ pub(super) async fn list(
     Ok(Json(place.page(&state, &query, items)))
 }
 
-/// `GET /api/badges/v1/dead-letters/{id}/`: with key, value and headers; one that was dropped or erased has none any more.
+/// Shows a dead letter.
+///
+/// With key, value and headers; one that was dropped or erased has none any more.
+#[utoipa::path(
+    get, path = "/api/badges/v1/dead-letters/{id}/",
+    operation_id = "readDeadLetter", tag = "Dead letters",
+    params(("id" = schemas::DeadLetterId, Path, description = "The dead letter's id.")),
+    responses(
+        (status = 200, description = "The dead letter.", body = WholeItem),
+        (status = 404, description = "There is no dead letter of this id."),
+    ),
+)]
 pub(super) async fn read(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -104,8 +161,19 @@ pub(super) async fn read(
     }))
 }
 
-/// `POST /api/badges/v1/dead-letters/{id}/replay/`: processes the record as a consumer of its topic would. 409 when it
-/// fails again, and stays with its new reason, and when it was replayed, dropped or erased before.
+/// Processes a dead letter once more.
+///
+/// As a consumer of its topic would, without Kafka. One that fails again stays, with its new reason.
+#[utoipa::path(
+    post, path = "/api/badges/v1/dead-letters/{id}/replay/",
+    operation_id = "replayDeadLetter", tag = "Dead letters",
+    params(("id" = schemas::DeadLetterId, Path, description = "The dead letter's id.")),
+    responses(
+        (status = 200, description = "It was processed.", body = ReplayedItem),
+        (status = 404, description = "There is no dead letter of this id."),
+        (status = 409, description = "It failed again, or it was replayed, dropped or erased before."),
+    ),
+)]
 pub(super) async fn replay(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -128,8 +196,19 @@ pub(super) async fn replay(
     }))
 }
 
-/// `POST /api/badges/v1/dead-letters/{id}/drop/`: erases key, value and headers, once the record was sent to the topic
-/// of the dead letters; the rest stays. Answers as it is then; again changes nothing.
+/// Drops a dead letter.
+///
+/// Erases key, value and headers, once the record was sent to the topic of the dead letters; the rest stays. Answers as
+/// it is then; again changes nothing.
+#[utoipa::path(
+    post, path = "/api/badges/v1/dead-letters/{id}/drop/",
+    operation_id = "dropDeadLetter", tag = "Dead letters",
+    params(("id" = schemas::DeadLetterId, Path, description = "The dead letter's id.")),
+    responses(
+        (status = 200, description = "The dead letter.", body = DeadLetterItem),
+        (status = 404, description = "There is no dead letter of this id."),
+    ),
+)]
 pub(super) async fn drop(
     Shared(state): Shared<State>,
     caller: Caller,

@@ -7,10 +7,11 @@ use axum::{
 };
 use chrono::SecondsFormat;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     body::Object,
-    page::{Page, Query},
+    page::{Page, Paging, Query},
 };
 use crate::{
     domain::evaluate::Condition,
@@ -20,41 +21,100 @@ use crate::{
         event_badges::{self, Configuration},
         preview::Reach,
     },
-    wire::written_configuration::WrittenConfiguration,
+    wire::{schemas, written_configuration::WrittenConfiguration},
 };
 
-/// A configuration.
-#[derive(Debug, Serialize)]
+/// A configuration of the course event badges.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EventBadges)]
 pub(super) struct ConfigurationItem {
+    /// Its id.
+    #[schema(example = 12)]
     id: i32,
+    /// Whether it is the active one.
     enabled: bool,
+    /// One badge a line: `COUNT,SLUG`, for so many enrolments in different courses.
+    #[schema(example = "3,enrolled_three\n5,enrolled_five")]
     courses_enrolled: String,
+    /// One badge a line: `COUNT,SLUG`, for so many courses passed.
+    #[schema(example = "3,completed_three")]
     courses_completed: String,
+    /// One badge a line: `SLUG,COURSE_KEY[,COURSE_KEY…]`, for having passed all of them.
+    #[schema(example = "prereq_cs,course-v1:edX+CS101+2026,course-v1:edX+CS102+2026")]
     course_groups: String,
+    /// When it was added.
+    #[schema(value_type = schemas::Time)]
     created: String,
+    /// Who added it.
+    #[schema(example = "root")]
     changed_by: String,
+    /// When it was activated.
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     activated_at: Option<String>,
+    /// When all who qualified already had been reached.
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     backfill_done_at: Option<String>,
 }
 
 /// What a configuration would do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EventBadgesPreview)]
 pub(super) struct Preview {
+    /// For each badge, in the order of the lines.
     badges: Vec<ReachItem>,
 }
 
 /// What one of its lines would do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Reach)]
 struct ReachItem {
+    #[schema(value_type = schemas::Slug)]
     slug: String,
+    #[schema(value_type = schemas::ConditionKind)]
     kind: &'static str,
+    /// So many courses; not for a group.
+    #[schema(required = true, example = 3)]
     threshold: Option<i32>,
+    /// The courses of a group.
+    #[schema(value_type = Option<Vec<schemas::CourseKey>>, required = true, example = json!(null))]
     courses: Option<Vec<String>>,
+    /// How many learners qualify now.
+    #[schema(minimum = 0, example = 1204)]
     learners: i64,
+    /// How many of them have it already.
+    #[schema(minimum = 0, example = 1190)]
     awarded: i64,
 }
 
-/// `GET /api/badges/v1/event-badges/`, newest first.
+/// The body that describes a configuration; each slug names a badge class of `openedx__course` without a course. Lines
+/// end in `\n`, `\r` or `\r\n`; blanks around a part and empty lines are ignored.
+#[derive(ToSchema)]
+#[schema(as = NewEventBadges)]
+#[expect(dead_code, reason = "it is described only")]
+struct NewBody {
+    /// Whether it is activated; a preview ignores it.
+    enabled: Option<bool>,
+    /// One badge a line: `COUNT,SLUG`, for so many enrolments in different courses.
+    #[schema(value_type = Option<schemas::CountLines>)]
+    courses_enrolled: Option<String>,
+    /// One badge a line: `COUNT,SLUG`, for so many courses passed.
+    #[schema(value_type = Option<schemas::CountLines>)]
+    courses_completed: Option<String>,
+    /// One badge a line: `SLUG,COURSE_KEY[,COURSE_KEY…]`, for having passed all of them.
+    #[schema(value_type = Option<schemas::GroupLines>)]
+    course_groups: Option<String>,
+}
+
+/// Lists the configurations of the course event badges, newest first.
+#[utoipa::path(
+    get, path = "/api/badges/v1/event-badges/",
+    operation_id = "listEventBadges", tag = "Event badges",
+    params(Paging),
+    responses(
+        (status = 200, description = "A page of configurations.", body = Page<ConfigurationItem>),
+        (status = 404, description = "There is no such page."),
+    ),
+)]
 pub(super) async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -68,8 +128,16 @@ pub(super) async fn list(
     Ok(Json(place.page(&state, &query, place.part_of(all).map(item).collect())))
 }
 
-/// `POST /api/badges/v1/event-badges/`: adds a configuration and, where it is `enabled`, activates it, which reaches
-/// those who already qualify. 400 with all that is wrong with its lines; nothing is saved then.
+/// Adds a configuration of the course event badges.
+///
+/// Where it is `enabled` it is activated, which deactivates the others and reaches those who already qualify. 400 tells all
+/// that is wrong with its lines; nothing is saved then.
+#[utoipa::path(
+    post, path = "/api/badges/v1/event-badges/",
+    operation_id = "addEventBadges", tag = "Event badges",
+    request_body = NewBody,
+    responses((status = 201, description = "The configuration, a new one each time.", body = ConfigurationItem)),
+)]
 pub(super) async fn create(
     Shared(state): Shared<State>,
     caller: Caller,
@@ -89,8 +157,15 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(item(added.await??))))
 }
 
-/// `POST /api/badges/v1/event-badges/preview/`: how many learners each badge would reach now, and how many of them have
-/// it already. Writes nothing.
+/// Says how many learners a configuration would reach now.
+///
+/// And how many of them have each badge already. Writes nothing.
+#[utoipa::path(
+    post, path = "/api/badges/v1/event-badges/preview/",
+    operation_id = "previewEventBadges", tag = "Event badges",
+    request_body = NewBody,
+    responses((status = 200, description = "What each line would do.", body = Preview)),
+)]
 pub(super) async fn preview(
     Shared(state): Shared<State>,
     caller: Caller,

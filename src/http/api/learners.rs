@@ -9,10 +9,22 @@ use crate::{
     domain::limits::check_name,
     http::{State, auth::Caller, problem::Problem},
     store::retirement,
+    wire::schemas,
 };
 
-/// `DELETE /api/badges/v1/learners/{username}/`: 204 when all that is personal is erased; the same as `learner.retired`.
-/// Then there is no learner of this username any more: once more is 404.
+/// Retires a learner.
+///
+/// The same as `learner.retired`: all that is personal is erased, badges are revoked where they were issued, and what is
+/// under way stops; facts and counts stay. Then there is no learner of this username any more: once more is 404.
+#[utoipa::path(
+    delete, path = "/api/badges/v1/learners/{username}/",
+    operation_id = "retireLearner", tag = "Learners",
+    params(("username" = schemas::GivenUsername, Path, description = "Whom: the learner whose newest event carries it.")),
+    responses(
+        (status = 204, description = "All that is personal is erased."),
+        (status = 404, description = "There is no learner of this username."),
+    ),
+)]
 pub(super) async fn retire(
     Shared(state): Shared<State>,
     caller: Caller,

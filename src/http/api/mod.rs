@@ -15,51 +15,34 @@ mod page;
 mod progress;
 mod revoke;
 
-use axum::{
-    Router,
-    routing::{MethodRouter, delete, get, post},
-};
+use utoipa_axum::routes;
 
-use super::State;
+use super::described::Routes;
 
-pub(super) fn routes() -> Router<State> {
-    let routes: Vec<(&str, MethodRouter<State>)> = vec![
-        ("assertions/user/{username}", get(assertions::of_user)),
-        ("badge-classes", get(badge_classes::list).post(badge_classes::create)),
-        (
-            "badge-classes/{id}",
-            get(badge_classes::read).patch(badge_classes::change),
-        ),
-        ("badge-classes/{id}/award", post(award::award)),
-        ("badge-classes/{id}/assertions", get(award::assertions_of)),
-        ("event-badges", get(event_badges::list).post(event_badges::create)),
-        ("event-badges/preview", post(event_badges::preview)),
-        ("progress/user/{username}", get(progress::of_user)),
-        ("assertions/{id}/revoke", post(revoke::revoke)),
-        ("awards", get(awards::list)),
-        ("awards/{id}/retry", post(awards::retry)),
-        ("dead-letters", get(dead_letters::list)),
-        ("dead-letters/{id}", get(dead_letters::read)),
-        ("dead-letters/{id}/replay", post(dead_letters::replay)),
-        ("dead-letters/{id}/drop", post(dead_letters::drop)),
-        ("audit", get(audit::list)),
-        (
-            "completion-images",
-            get(completion_images::list).post(completion_images::create),
-        ),
-        (
-            "completion-images/{mode}",
-            get(completion_images::read)
-                .put(completion_images::change)
-                .delete(completion_images::delete),
-        ),
-        ("learners/{username}", delete(learners::retire)),
-        ("courses/{course_id}", get(courses::read).put(courses::change)),
-    ];
-    routes.into_iter().fold(Router::new(), |router, (path, methods)| {
-        // Open edX had the slash, people forget it.
-        router
-            .route(&format!("/api/badges/v1/{path}/"), methods.clone())
-            .route(&format!("/api/badges/v1/{path}"), methods)
-    })
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .add(routes!(assertions::of_user))
+        .add(routes!(badge_classes::list, badge_classes::create))
+        .add(routes!(badge_classes::read, badge_classes::change))
+        .add(routes!(award::award))
+        .add(routes!(award::assertions_of))
+        .add(routes!(event_badges::list, event_badges::create))
+        .add(routes!(event_badges::preview))
+        .add(routes!(progress::of_user))
+        .add(routes!(revoke::revoke))
+        .add(routes!(awards::list))
+        .add(routes!(awards::retry))
+        .add(routes!(dead_letters::list))
+        .add(routes!(dead_letters::read))
+        .add(routes!(dead_letters::replay))
+        .add(routes!(dead_letters::drop))
+        .add(routes!(audit::list))
+        .add(routes!(learners::retire))
+        .add(routes!(completion_images::list, completion_images::create))
+        .add(routes!(
+            completion_images::read,
+            completion_images::change,
+            completion_images::delete
+        ))
+        .add(routes!(courses::read, courses::change))
 }

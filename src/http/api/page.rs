@@ -2,11 +2,20 @@
 
 use axum::http::Uri;
 use serde::Serialize;
+use serde_json::json;
 use url::form_urlencoded;
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr, Schema,
+        schema::{OneOfBuilder, Type},
+    },
+};
 
 use crate::{
     http::{State, problem::Problem},
     store::api_reads::Window,
+    wire::schemas,
 };
 
 const DEFAULT_SIZE: i64 = 10;
@@ -140,16 +149,55 @@ impl PagePlace {
     }
 }
 
-/// The envelope.
-#[derive(Debug, Serialize)]
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Page<T> {
+    /// How many items the list has.
+    #[schema(minimum = 0, example = 1)]
     count: i64,
+    /// How many pages the list has; an empty list has one.
+    #[schema(minimum = 1, example = 1)]
     num_pages: i64,
+    /// The number of this page, from 1.
+    #[schema(minimum = 1, example = 1)]
     current_page: i64,
+    /// How many items come before this page.
+    #[schema(minimum = 0, example = 0)]
     start: i64,
+    /// The URL of the next page.
+    #[schema(required = true, format = "uri", example = json!(null))]
     next: Option<String>,
+    /// The URL of the previous page.
+    #[schema(required = true, format = "uri", example = json!(null))]
     previous: Option<String>,
+    /// The items.
+    #[schema(max_items = 100)]
     results: Vec<T>,
+}
+
+/// What [`Query::page`] reads.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is described only")]
+pub(super) struct Paging {
+    /// Which page, from 1; `last` is the last one. 404 beyond the end.
+    #[param(schema_with = PageNumber::schema, required = false)]
+    page: PageNumber,
+    /// So many items a page, 10 by default; more than 100 counts as 100.
+    #[param(schema_with = schemas::PageSize::schema, required = false)]
+    page_size: schemas::PageSize,
+}
+
+struct PageNumber;
+
+impl PartialSchema for PageNumber {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        let last = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["last"]));
+        Schema::OneOf(OneOfBuilder::new().item(number).item(last).examples([json!(1)]).build()).into()
+    }
 }
 
 #[cfg(test)]

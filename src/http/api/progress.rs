@@ -6,46 +6,79 @@ use axum::{
     http::Uri,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     assertions::image_url_of,
-    page::{Page, Query},
+    page::{Page, Paging, Query},
 };
 use crate::{
-    domain::{evaluate::Condition, limits::check_name},
+    domain::{award::AwardState, evaluate::Condition, limits::check_name},
     http::{State, auth::Caller, problem::Problem},
     store::{
         api_reads,
         progress::{self, RuleProgress},
     },
+    wire::schemas,
 };
 
 /// How far it is to one badge.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Progress)]
 pub(super) struct ProgressItem {
     badge_class: BadgeClassItem,
+    #[schema(value_type = schemas::ConditionKind)]
     kind: &'static str,
+    /// How many courses count so far.
+    #[schema(minimum = 0, example = 2)]
     count: i32,
+    /// How many are needed.
+    #[schema(minimum = 1, example = 3)]
     threshold: i32,
+    /// How many are still to come.
+    #[schema(minimum = 0, example = 1)]
     remaining: i32,
+    /// The courses of a group that are still to be passed.
+    #[schema(value_type = Vec<schemas::CourseKey>, example = json!([]))]
     missing_courses: Vec<String>,
+    /// Whether the badge was awarded, or is on its way; it stays so when the count falls.
+    #[schema(example = false)]
     earned: bool,
+    /// Where the award stands, if there is one.
+    #[schema(value_type = Option<AwardState>, required = true)]
     award_state: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// The badge class that it is the way to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProgressBadgeClass)]
 struct BadgeClassItem {
+    #[schema(value_type = schemas::Slug)]
     slug: String,
+    #[schema(value_type = schemas::IssuingComponent)]
     issuing_component: String,
+    #[schema(value_type = schemas::DisplayName)]
     display_name: String,
+    #[schema(value_type = schemas::Text)]
     description: String,
+    #[schema(value_type = schemas::Criteria)]
     criteria: String,
+    #[schema(value_type = schemas::ImageUrl)]
     image_url: String,
 }
 
-/// `GET /api/badges/v1/progress/user/{username}/`: the badges of the active configuration, in its order.
+/// Says how far a learner is from each badge.
 ///
-/// `earned` says that the badge was awarded, or is on its way; it stays so when the count falls.
+/// The badges of the active configuration, in its order. A learner sees the own progress, an administrator everybody's.
+#[utoipa::path(
+    get, path = "/api/badges/v1/progress/user/{username}/",
+    operation_id = "listProgressOfUser", tag = "Progress",
+    params(("username" = schemas::GivenUsername, Path, description = "The learner's user name."), Paging),
+    responses(
+        (status = 200, description = "A page of badges, and how far it is to each.", body = Page<ProgressItem>),
+        (status = 404, description = "There is no learner of this username; or no such page."),
+    ),
+)]
 pub(super) async fn of_user(
     Shared(state): Shared<State>,
     caller: Caller,

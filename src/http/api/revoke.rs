@@ -9,12 +9,14 @@ use axum::{
 };
 use chrono::SecondsFormat;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::body::Object;
 use crate::{
     domain::limits::{check_name, check_text},
     http::{State, auth::Caller, problem::Problem},
     store::{assertions, revocations},
+    wire::schemas,
 };
 
 /// How long the answer waits for the backend.
@@ -23,17 +25,47 @@ const WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// An assertion that is revoked, or will be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Revocation)]
 pub(super) struct RevokedItem {
+    /// The assertion's id.
+    #[schema(example = "0d9c4f1e-6f1b-4f0e-9d52-5b0f6d5f0c11")]
     id: String,
+    /// Whether it is revoked at the backend.
     revoked: bool,
+    /// Since when.
+    #[schema(value_type = Option<schemas::Time>, required = true)]
     revoked_at: Option<String>,
+    /// Why.
+    #[schema(value_type = schemas::Text)]
     reason: String,
+    /// What went wrong at the backend; it is tried again.
+    #[schema(required = true, example = json!(null))]
     last_error: Option<String>,
 }
 
-/// `POST /api/badges/v1/assertions/{id}/revoke/`: 200 once it is revoked at the backend, which `badge.revoked` tells
-/// then; 202 when the backend takes longer than ten seconds: it is tried until it is done.
+/// The body that says why.
+#[derive(ToSchema)]
+#[schema(as = RevokeRequest)]
+#[expect(dead_code, reason = "it is described only")]
+struct Body {
+    reason: schemas::Why,
+}
+
+/// Revokes an assertion at the backend, which `badge.revoked` tells then.
+///
+/// A badge that was revoked is never awarded again by itself. An assertion that is revoked already stays as it is.
+#[utoipa::path(
+    post, path = "/api/badges/v1/assertions/{id}/revoke/",
+    operation_id = "revokeAssertion", tag = "Assertions",
+    params(("id" = schemas::AssertionId, Path, description = "The assertion's id.")),
+    request_body = Body,
+    responses(
+        (status = 200, description = "It is revoked at the backend.", body = RevokedItem),
+        (status = 202, description = "The backend takes longer, or refuses; it is tried until it is done.", body = RevokedItem),
+        (status = 404, description = "There is no assertion of this id."),
+    ),
+)]
 pub(super) async fn revoke(
     Shared(state): Shared<State>,
     caller: Caller,

@@ -8,12 +8,12 @@ use axum::{
 use sha2::{Digest, Sha256};
 
 /// Pages and documents change with a revocation.
-pub(super) const PAGE: &str = "public, max-age=60";
+pub(in crate::http) const PAGE: &str = "public, max-age=60";
 /// Images hardly ever change.
-pub(super) const IMAGE: &str = "public, max-age=86400";
+pub(in crate::http) const IMAGE: &str = "public, max-age=86400";
 
 /// A body and how long it may be kept.
-pub(super) struct Answer {
+pub(in crate::http) struct Answer {
     status: StatusCode,
     content_type: &'static str,
     cache_control: &'static str,
@@ -22,7 +22,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(
+    pub(in crate::http) fn new(
         status: StatusCode,
         content_type: &'static str,
         cache_control: &'static str,
@@ -37,18 +37,22 @@ impl Answer {
         }
     }
 
-    pub(super) fn ok(content_type: &'static str, cache_control: &'static str, body: impl Into<Vec<u8>>) -> Self {
+    pub(in crate::http) fn ok(
+        content_type: &'static str,
+        cache_control: &'static str,
+        body: impl Into<Vec<u8>>,
+    ) -> Self {
         Self::new(StatusCode::OK, content_type, cache_control, body)
     }
 
     /// The same address answers in other forms too.
-    pub(super) fn varying(mut self) -> Self {
+    pub(in crate::http) fn varying(mut self) -> Self {
         self.varies = true;
         self
     }
 
     /// The response to a request with these headers.
-    pub(super) fn to(self, headers: &HeaderMap) -> Response {
+    pub(in crate::http) fn to(self, headers: &HeaderMap) -> Response {
         let tag = tag(&self.body);
         let unchanged = self.status == StatusCode::OK && knows(headers, &tag);
         let mut response = if unchanged {

@@ -22,12 +22,24 @@ use crate::{
     },
     http::{State, problem::Problem},
     store::api_reads::{self, PublicAssertion},
+    wire::schemas,
 };
 
 /// The name of the backend whose assertions are documents of ours.
 const BUILTIN: &str = "builtin";
 
-/// `/badges/{id}`: also of a revoked award, which the page says.
+/// The page of an award.
+///
+/// For people: what was earned, by whom, who issued it, and whether it still holds. Also of a revoked award, which the
+/// page says.
+#[utoipa::path(
+    get, path = "/badges/{id}", operation_id = "awardPage", tag = "Public pages", params(("id" = schemas::PublicId, Path, description = "The assertion's public id.")),
+    responses(
+        (status = 200, description = "The page.", body = String, content_type = "text/html", example = json!("<!doctype html>…")),
+        (status = 304, description = "It is the one that the client has, by `If-None-Match`."),
+        (status = 404, description = "There is no award of this id."),
+    ),
+)]
 pub(super) async fn page(
     Shared(state): Shared<State>,
     Path(id): Path<String>,
@@ -40,7 +52,17 @@ pub(super) async fn page(
     Ok(Answer::ok("text/html; charset=utf-8", PAGE, body).to(&headers))
 }
 
-/// `/ob2/assertions/{id}`: JSON-LD, JSON or the page; 410 once it is revoked.
+/// The Open Badges assertion of an award: JSON-LD, JSON or the page, by `Accept`.
+#[utoipa::path(
+    get, path = "/ob2/assertions/{id}", operation_id = "assertionDocument", tag = "Public pages", params(("id" = schemas::PublicId, Path, description = "The assertion's public id.")),
+    responses(
+        (status = 200, description = "The assertion.", content((schemas::OpenBadge = "application/ld+json"), (schemas::OpenBadge = "application/json"), (String = "text/html", example = json!("<!doctype html>…")))),
+        (status = 304, description = "It is the one that the client has, by `If-None-Match`."),
+        (status = 307, description = "Another badge server has it: there."),
+        (status = 404, description = "There is no assertion of this id."),
+        (status = 410, description = "It was revoked; `revocationReason` says why.", content((schemas::OpenBadge = "application/ld+json"), (schemas::OpenBadge = "application/json"), (String = "text/html", example = json!("<!doctype html>…")))),
+    ),
+)]
 pub(super) async fn document(
     Shared(state): Shared<State>,
     Path(id): Path<String>,
@@ -64,7 +86,17 @@ pub(super) async fn document(
     Ok(Answer::new(status, content_type, PAGE, body).varying().to(&headers))
 }
 
-/// `/ob2/assertions/{id}/image.png`: the badge class's image with the assertion inside; none once it is revoked.
+/// The image of a badge with the assertion inside (PNG, baked).
+#[utoipa::path(
+    get, path = "/ob2/assertions/{id}/image.png", operation_id = "assertionImage", tag = "Public pages", params(("id" = schemas::PublicId, Path, description = "The assertion's public id.")),
+    responses(
+        (status = 200, description = "The image.", body = schemas::PngFile, content_type = "image/png"),
+        (status = 304, description = "It is the one that the client has, by `If-None-Match`."),
+        (status = 307, description = "Another badge server has it: there."),
+        (status = 404, description = "There is no assertion of this id."),
+        (status = 410, description = "The assertion was revoked."),
+    ),
+)]
 pub(super) async fn image(
     Shared(state): Shared<State>,
     Path(id): Path<String>,

@@ -19,12 +19,21 @@ use crate::{
     domain::badge_class::BadgeClass,
     http::{State, problem::Problem},
     store::api_reads,
+    wire::schemas,
 };
 
 /// A badge class and the name of its course, where known.
 type Found = Option<(BadgeClass, Option<String>)>;
 
-/// `/ob2/badges/{public_id}`: JSON-LD, JSON or the page.
+/// The Open Badges document of a badge class: JSON-LD, JSON or the page, by `Accept`.
+#[utoipa::path(
+    get, path = "/ob2/badges/{public_id}", operation_id = "badgeClassDocument", tag = "Public pages", params(("public_id" = schemas::PublicId, Path, description = "The badge class's public id.")),
+    responses(
+        (status = 200, description = "The badge class.", content((schemas::OpenBadge = "application/ld+json"), (schemas::OpenBadge = "application/json"), (String = "text/html", example = json!("<!doctype html>…")))),
+        (status = 304, description = "It is the one that the client has, by `If-None-Match`."),
+        (status = 404, description = "There is no badge class of this id."),
+    ),
+)]
 pub(super) async fn document(
     Shared(state): Shared<State>,
     Path(public_id): Path<String>,
@@ -48,7 +57,15 @@ pub(super) async fn document(
     Ok(Answer::ok(media_type(form), PAGE, body).varying().to(&headers))
 }
 
-/// `/ob2/badges/{public_id}/image.png`
+/// The image of a badge class.
+#[utoipa::path(
+    get, path = "/ob2/badges/{public_id}/image.png", operation_id = "badgeClassImage", tag = "Public pages", params(("public_id" = schemas::PublicId, Path, description = "The badge class's public id.")),
+    responses(
+        (status = 200, description = "The image.", body = schemas::PngFile, content_type = "image/png"),
+        (status = 304, description = "It is the one that the client has, by `If-None-Match`."),
+        (status = 404, description = "There is no badge class of this id."),
+    ),
+)]
 pub(super) async fn image(
     Shared(state): Shared<State>,
     Path(public_id): Path<String>,
@@ -66,7 +83,15 @@ pub(super) async fn image(
     })
 }
 
-/// `/ob2/badges/{public_id}/criteria`
+/// The page of a badge class: what a learner must do.
+#[utoipa::path(
+    get, path = "/ob2/badges/{public_id}/criteria", operation_id = "badgeClassPage", tag = "Public pages", params(("public_id" = schemas::PublicId, Path, description = "The badge class's public id.")),
+    responses(
+        (status = 200, description = "The page.", body = String, content_type = "text/html", example = json!("<!doctype html>…")),
+        (status = 304, description = "It is the one that the client has, by `If-None-Match`."),
+        (status = 404, description = "There is no badge class of this id."),
+    ),
+)]
 pub(super) async fn criteria(
     Shared(state): Shared<State>,
     Path(public_id): Path<String>,

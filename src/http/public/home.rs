@@ -16,7 +16,13 @@ use crate::{
 /// So many awards are on the front page of the demo.
 const SHOWN: i64 = 24;
 
-/// `/`: a real service shows nobody's awards here.
+/// The front page.
+///
+/// A real service shows nobody's awards here.
+#[utoipa::path(
+    get, path = "/", operation_id = "frontPage", tag = "Public pages",
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html", example = json!("<!doctype html>…")), (status = 304, description = "It is the one that the client has, by `If-None-Match`.")),
+)]
 pub(super) async fn page(Shared(state): Shared<State>, headers: HeaderMap) -> Result<Response, Problem> {
     let is_demo = state.settings().is_demo;
     let recent = if is_demo {
@@ -35,6 +41,7 @@ pub(super) async fn page(Shared(state): Shared<State>, headers: HeaderMap) -> Re
         is_demo,
         links: vec![
             link("About the issuer", urls(&state).issuer()),
+            link("API and topics", state.url("/api/docs")),
             link("Health of the service", state.url("/readyz")),
         ],
         recent: recent

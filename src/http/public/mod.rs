@@ -1,7 +1,7 @@
 //! What the world may see: the pages of awards, badge classes and the issuer, and their Open Badges documents.
 
 mod accept;
-mod answer;
+pub(super) mod answer;
 mod award;
 mod badge_class;
 mod dates;
@@ -10,13 +10,11 @@ mod issuer;
 pub mod pages;
 
 use axum::{
-    Router,
     extract::State as Shared,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
-    routing::{MethodRouter, get},
 };
-use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_axum::routes;
 
 use self::{
     accept::{Representation, preferred},
@@ -25,45 +23,24 @@ use self::{
 };
 use super::{
     State,
+    described::Routes,
     problem::{self, Problem},
 };
 use crate::backend::builtin::documents::Urls;
 
-pub(super) fn routes() -> Router<State> {
-    Router::new()
-        .route("/", open(get(home::page)))
-        .route("/badges/{id}", open(get(award::page)))
-        .route("/ob2/issuer", open(get(issuer::document)))
-        .route("/ob2/issuer/image.png", open(get(issuer::image)))
-        .route("/ob2/badges/{public_id}", open(get(badge_class::document)))
-        .route("/ob2/badges/{public_id}/image.png", open(get(badge_class::image)))
-        .route("/ob2/badges/{public_id}/criteria", open(get(badge_class::criteria)))
-        .route("/ob2/assertions/{id}", open(get(award::document)))
-        .route("/ob2/assertions/{id}/image.png", open(get(award::image)))
-        .route("/static/style.css", open(get(style)))
-        .route("/static/icon.svg", open(get(icon)))
-        .layer(SetResponseHeaderLayer::overriding(
-            header::ACCESS_CONTROL_ALLOW_ORIGIN,
-            HeaderValue::from_static("*"),
-        ))
-        .layer(SetResponseHeaderLayer::overriding(
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("ETag"),
-        ))
-}
-
-/// Answers browsers of other sites that ask first because of `If-None-Match` (Fetch standard, CORS preflight).
-fn open(route: MethodRouter<State>) -> MethodRouter<State> {
-    route.options(async || {
-        (
-            StatusCode::NO_CONTENT,
-            [
-                (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
-                (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, If-None-Match"),
-                (header::ACCESS_CONTROL_MAX_AGE, "86400"),
-            ],
-        )
-    })
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .add_open(routes!(home::page))
+        .add_open(routes!(award::page))
+        .add_open(routes!(issuer::document))
+        .add_open(routes!(issuer::image))
+        .add_open(routes!(badge_class::document))
+        .add_open(routes!(badge_class::image))
+        .add_open(routes!(badge_class::criteria))
+        .add_open(routes!(award::document))
+        .add_open(routes!(award::image))
+        .add_open(routes!(style))
+        .add_open(routes!(icon))
 }
 
 /// An address that leads nowhere: a page for browsers, a problem document for programs.
@@ -74,10 +51,20 @@ pub(super) async fn unknown_route(Shared(state): Shared<State>, headers: HeaderM
     problem::unknown_route().await.into_response()
 }
 
+/// The style sheet of the pages.
+#[utoipa::path(
+    get, path = "/static/style.css", operation_id = "styleSheet", tag = "Public pages",
+    responses((status = 200, description = "CSS.", body = String, content_type = "text/css", example = json!(":root { … }")), (status = 304, description = "It is the one that the client has, by `If-None-Match`.")),
+)]
 async fn style(headers: HeaderMap) -> Response {
     Answer::ok("text/css; charset=utf-8", IMAGE, pages::STYLE).to(&headers)
 }
 
+/// The icon of the pages.
+#[utoipa::path(
+    get, path = "/static/icon.svg", operation_id = "icon", tag = "Public pages",
+    responses((status = 200, description = "SVG.", body = String, content_type = "image/svg+xml", example = json!("<svg …>")), (status = 304, description = "It is the one that the client has, by `If-None-Match`.")),
+)]
 async fn icon(headers: HeaderMap) -> Response {
     Answer::ok("image/svg+xml", IMAGE, pages::ICON).to(&headers)
 }
@@ -86,7 +73,7 @@ fn urls(state: &State) -> Urls {
     Urls::new(&state.settings().public_url)
 }
 
-fn frame(state: &State) -> Frame {
+pub(super) fn frame(state: &State) -> Frame {
     Frame {
         site_name: state.issuer().profile.name.clone(),
         base: state.url(""),
@@ -116,7 +103,7 @@ fn not_found(state: &State, headers: &HeaderMap) -> Response {
     response
 }
 
-fn html(page: &impl pages::Template) -> Result<String, Problem> {
+pub(super) fn html(page: &impl pages::Template) -> Result<String, Problem> {
     page.render().map_err(|error| {
         tracing::error!("a page could not be written: {error}");
         Problem::internal()

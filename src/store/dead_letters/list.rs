@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// What became of a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DeadLetterState)]
 pub enum State {
     /// Nothing yet, or it failed again.
     Waiting,
