@@ -4,7 +4,7 @@
 //! be erased.
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper, dsl::max};
+use diesel::{ExpressionMethods, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 use serde_json::Value;
 
 use super::{StoreError, Tx, api_reads::Window, schema::audit};
@@ -129,12 +129,6 @@ pub fn record(tx: &mut Tx<'_>, actor: &Actor, action: Action, target: &str, deta
         ))
         .execute(tx.conn)?;
     Ok(())
-}
-
-/// The newest entry's row, 0 where there is none: another one says that something was done by hand since.
-pub fn newest(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    let newest: Option<i64> = audit::table.select(max(audit::id)).get_result(tx.conn)?;
-    Ok(newest.unwrap_or(0))
 }
 
 /// How many entries there are.

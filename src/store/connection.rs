@@ -16,7 +16,7 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, HarnessWithOutput, MigrationHarness, embed_migrations};
 
-use super::StoreError;
+use super::{StoreError, prepared::Prepare};
 
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -248,11 +248,16 @@ struct Now {
 }
 
 pub(super) fn now(conn: &mut AnyConnection) -> Result<NaiveDateTime, StoreError> {
-    let sql = match conn {
-        AnyConnection::Postgres(_) => "/* now */ SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now",
-        AnyConnection::Sqlite(_) => "/* now */ SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') AS now",
-    };
-    Ok(diesel::sql_query(sql).get_result::<Now>(conn)?.now)
+    let sql = format!("/* now */ SELECT {} AS now", now_in_sql(conn));
+    Ok(diesel::sql_query(sql).prepared().get_result::<Now>(conn)?.now)
+}
+
+/// The time by the database's clock, UTC.
+pub(super) fn now_in_sql(conn: &AnyConnection) -> &'static str {
+    match conn {
+        AnyConnection::Postgres(_) => "clock_timestamp() AT TIME ZONE 'UTC'",
+        AnyConnection::Sqlite(_) => "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+    }
 }
 
 pub(super) fn ping(conn: &mut AnyConnection) -> Result<(), StoreError> {

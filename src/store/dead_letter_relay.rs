@@ -8,7 +8,7 @@ use diesel::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, Tx, unfold};
+use super::{StoreError, Tx, prepared::Prepare, unfold};
 use crate::wire::record::{Header, Record};
 
 /// A dead letter that this process may send until its lease runs out.
@@ -95,6 +95,7 @@ pub fn claim(
     ))
     .bind::<Timestamp, _>(now)
     .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+    .prepared()
     .load(tx.conn)?;
     let mut room = bytes;
     let taken: Vec<i64> = due
@@ -117,6 +118,7 @@ pub fn claim(
     ))
     .bind::<Timestamp, _>(now + lease)
     .bind::<Text, _>(unfold::json(&taken))
+    .prepared()
     .load(tx.conn)?;
     rows.sort_by_key(|row| row.id);
     rows.into_iter().map(claimed).collect()
@@ -144,7 +146,8 @@ pub fn release(tx: &mut Tx<'_>, leases: &[DeadLetterLease], pause: TimeDelta) ->
     ))
     .bind::<Timestamp, _>(until)
     .bind::<Text, _>(unfold::json(leases))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(())
 }
 

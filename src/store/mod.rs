@@ -24,6 +24,7 @@ pub mod learners;
 pub mod outbox;
 mod patience;
 pub mod positions;
+mod prepared;
 pub mod preview;
 pub mod progress;
 pub mod revocations;

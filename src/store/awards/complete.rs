@@ -15,7 +15,7 @@ use crate::{
         LearnerId,
         award::{AwardId, AwardState},
     },
-    store::{AnyConnection, StoreError, Tx, assertions, assertions::NewAssertion, unfold},
+    store::{AnyConnection, StoreError, Tx, assertions, assertions::NewAssertion, prepared::Prepare, unfold},
 };
 
 /// An award that the backend issued.
@@ -155,7 +155,8 @@ pub fn complete(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<AwardKey
         unfold::rows(tx.conn, "$1", SEQUENCE),
     ))
     .bind::<Text, _>(unfold::json(&sequences))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(kept
         .iter()
         .map(|done| (done.assertion.learner, done.assertion.award))
@@ -199,6 +200,7 @@ fn lock_learners(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<HashMap<i64
         unfold::integers(tx.conn, "$1"),
     ))
     .bind::<Text, _>(unfold::json(&learners))
+    .prepared()
     .load(tx.conn)?;
     Ok(rows.into_iter().map(|row| (row.learner_id, row.next_seq)).collect())
 }
@@ -228,6 +230,7 @@ fn fenced(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[StepRow<'_>]) -> Result<V
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(rows))
+    .prepared()
     .load::<KeyRow>(tx.conn)?
     .into_iter()
     .map(KeyRow::key)
@@ -259,6 +262,7 @@ fn insert_outbox(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[OutboxRow<'_>]) ->
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(rows))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(())
 }
