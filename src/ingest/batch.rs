@@ -114,11 +114,9 @@ pub(super) fn work(
     keep: impl FnOnce(&mut Tx<'_>, &[NewDeadLetter<'_>]) -> Result<(), StoreError>,
 ) -> Result<(BatchOutcome, Learnt), StoreError> {
     let mut known = Overlay::new(memory);
-    let rules = match settings.award {
-        true => event_badges::active_rules(tx, rules)?,
-        false => None,
-    };
-    known.courses(tx, items)?;
+    let standing = event_badges::standing(tx, rules)?;
+    let rules = standing.rules.filter(|_| settings.award);
+    known.courses(tx, items, standing.by_hand)?;
     let (mut fold, mut outcomes) = fold(tx, items, &known, settings)?;
     fold.count();
     learners::insert(tx, &fold.new_learners())?;

@@ -16,7 +16,7 @@ use crate::{
     },
     ingest::Item,
     store::{
-        StoreError, Tx, audit, badge_classes,
+        StoreError, Tx, badge_classes,
         courses::{self, Course, CourseId},
     },
 };
@@ -77,8 +77,9 @@ impl<'m> Overlay<'m> {
     }
 
     /// Gives every course of the batch its row, and writes what is newly told of them.
-    pub(super) fn courses(&mut self, tx: &mut Tx<'_>, items: &[&Item]) -> Result<(), StoreError> {
-        self.learnt.by_hand = audit::newest(tx)?;
+    /// `by_hand` is the newest entry of the audit log.
+    pub(super) fn courses(&mut self, tx: &mut Tx<'_>, items: &[&Item], by_hand: i64) -> Result<(), StoreError> {
+        self.learnt.by_hand = by_hand;
         let told: Vec<_> = items
             .iter()
             .enumerate()

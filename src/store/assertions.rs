@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{StoreError, Tx, awards, schema::assertion as assertion_table, unfold};
+use super::{StoreError, Tx, awards, prepared::Prepare, schema::assertion as assertion_table, unfold};
 use crate::domain::{LearnerId, award::AwardId, badge_class::BadgeClassId};
 
 /// An assertion that is to be stored.
@@ -153,7 +153,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, assertions: &[&NewAssertion]) -> Result<()
         unfold::rows(tx.conn, "$1", NEW),
     ))
     .bind::<Text, _>(unfold::json(&rows))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(())
 }
 

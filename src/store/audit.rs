@@ -5,9 +5,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use diesel::{
-    ExpressionMethods, QueryDsl, QueryableByName, RunQueryDsl,
-    dsl::max,
-    sql_query,
+    ExpressionMethods, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Text, Timestamp},
 };
 use serde_json::Value;
@@ -195,12 +193,6 @@ pub fn record(tx: &mut Tx<'_>, actor: &Actor, action: Action, target: &str, deta
         ))
         .execute(tx.conn)?;
     Ok(())
-}
-
-/// The newest entry's row, 0 where there is none: another one says that something was done by hand since.
-pub fn newest(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    let newest: Option<i64> = audit::table.select(max(audit::id)).get_result(tx.conn)?;
-    Ok(newest.unwrap_or(0))
 }
 
 /// How many entries there are.

@@ -1,6 +1,10 @@
 //! Connections to PostgreSQL and SQLite behind one type, and the migrations of both.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use chrono::NaiveDateTime;
 use diesel::{
@@ -12,7 +16,7 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, HarnessWithOutput, MigrationHarness, embed_migrations};
 
-use super::StoreError;
+use super::{StoreError, prepared::Prepare};
 
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -102,6 +106,32 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
+/// How long a connection that answered is taken for a good one.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+
+/// A connection of the pool, and when it last answered for sure.
+pub struct Pooled {
+    /// The connection.
+    pub conn: AnyConnection,
+    answered: Option<Instant>,
+}
+
+impl Pooled {
+    fn new(conn: AnyConnection) -> Self {
+        Self {
+            conn,
+            answered: Some(Instant::now()),
+        }
+    }
+
+    /// After this error it may be broken, and is asked before anybody gets it again. Says what the error is: the
+    /// statement's or the connection's.
+    pub(super) fn doubted(&mut self, error: StoreError) -> StoreError {
+        self.answered = None;
+        error.classified(&mut self.conn)
+    }
+}
+
 /// Makes connections for the pool; unlike diesel's own it says why one cannot be had.
 #[derive(Debug)]
 pub struct Manager {
@@ -115,10 +145,10 @@ impl Manager {
 }
 
 impl ManageConnection for Manager {
-    type Connection = AnyConnection;
+    type Connection = Pooled;
     type Error = StoreError;
 
-    fn connect(&self) -> Result<AnyConnection, StoreError> {
+    fn connect(&self) -> Result<Pooled, StoreError> {
         match self.url.kind {
             Kind::Postgres => {
                 let mut conn = PgConnection::establish(&self.url.url).map_err(StoreError::unavailable)?;
@@ -130,7 +160,7 @@ impl ManageConnection for Manager {
                      SET idle_in_transaction_session_timeout = '60s'; {LIMITS}"
                 ))?;
                 drop(conn.batch_execute("SET lc_messages = 'C'"));
-                Ok(AnyConnection::Postgres(conn))
+                Ok(Pooled::new(AnyConnection::Postgres(conn)))
             }
             Kind::Sqlite => {
                 let mut conn = SqliteConnection::establish(&self.url.url).map_err(StoreError::unavailable)?;
@@ -138,16 +168,22 @@ impl ManageConnection for Manager {
                     "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                      PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000;",
                 )?;
-                Ok(AnyConnection::Sqlite(conn))
+                Ok(Pooled::new(AnyConnection::Sqlite(conn)))
             }
         }
     }
 
-    fn is_valid(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
-        ping(conn)
+    /// Asks the connection, unless it answered a moment ago: asking costs a round trip each time.
+    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), StoreError> {
+        if pooled.answered.is_some_and(|at| at.elapsed() < GOOD_FOR) {
+            return Ok(());
+        }
+        ping(&mut pooled.conn)?;
+        pooled.answered = Some(Instant::now());
+        Ok(())
     }
 
-    fn has_broken(&self, _: &mut AnyConnection) -> bool {
+    fn has_broken(&self, _: &mut Pooled) -> bool {
         false
     }
 }
@@ -189,7 +225,7 @@ impl<'a> OpenTransaction<'a> {
         let committed = self.conn.batch_execute("COMMIT");
         self.open = committed.is_err();
         // Whether a failed COMMIT took effect is not known; every transaction may be run again.
-        committed.map_err(|error| StoreError::from(error).classified(self.conn))
+        Ok(committed?)
     }
 
     pub(super) fn roll_back(self) {
@@ -212,11 +248,16 @@ struct Now {
 }
 
 pub(super) fn now(conn: &mut AnyConnection) -> Result<NaiveDateTime, StoreError> {
-    let sql = match conn {
-        AnyConnection::Postgres(_) => "/* now */ SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now",
-        AnyConnection::Sqlite(_) => "/* now */ SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') AS now",
-    };
-    Ok(diesel::sql_query(sql).get_result::<Now>(conn)?.now)
+    let sql = format!("/* now */ SELECT {} AS now", now_in_sql(conn));
+    Ok(diesel::sql_query(sql).prepared().get_result::<Now>(conn)?.now)
+}
+
+/// The time by the database's clock, UTC.
+pub(super) fn now_in_sql(conn: &AnyConnection) -> &'static str {
+    match conn {
+        AnyConnection::Postgres(_) => "clock_timestamp() AT TIME ZONE 'UTC'",
+        AnyConnection::Sqlite(_) => "strftime('%Y-%m-%d %H:%M:%f', 'now')",
+    }
 }
 
 pub(super) fn ping(conn: &mut AnyConnection) -> Result<(), StoreError> {

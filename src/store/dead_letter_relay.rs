@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     StoreError, Tx,
     dead_letters::{self, RECORD_COLUMNS, RecordRow},
+    prepared::Prepare,
     unfold,
 };
 use crate::wire::record::Record;
@@ -80,6 +81,7 @@ pub fn claim(
     ))
     .bind::<Timestamp, _>(now)
     .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+    .prepared()
     .load(tx.conn)?;
     let mut room = bytes;
     let taken: Vec<i64> = due
@@ -101,6 +103,7 @@ pub fn claim(
     ))
     .bind::<Timestamp, _>(now + lease)
     .bind::<Text, _>(unfold::json(&taken))
+    .prepared()
     .load(tx.conn)?;
     rows.sort_by_key(|row| row.id);
     rows.into_iter().map(claimed).collect()
@@ -131,7 +134,8 @@ pub fn release(tx: &mut Tx<'_>, leases: &[DeadLetterLease], pause: TimeDelta) ->
     ))
     .bind::<Timestamp, _>(until)
     .bind::<Text, _>(unfold::json(leases))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(())
 }
 

@@ -9,13 +9,17 @@ use std::{
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
-    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper,
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, QueryableByName, RunQueryDsl, Selectable,
+    SelectableHelper,
     connection::SimpleConnection,
+    sql_query,
+    sql_types::{BigInt, Integer, Nullable, Timestamp},
 };
 
 pub use self::written::{Refused, set, try_out};
 use super::{
-    AnyConnection, StoreError, Tx,
+    AnyConnection, StoreError, Tx, connection,
+    prepared::Prepare,
     schema::{badge_class, event_badges_configuration as configuration},
 };
 use crate::domain::{
@@ -63,6 +67,25 @@ pub struct Configuration {
 /// badge classes.
 #[derive(Debug, Default)]
 pub struct RulesCache(Mutex<Option<Arc<Rules>>>);
+
+/// What decisions rest on that people change.
+#[derive(Debug)]
+pub struct Standing {
+    /// The rules of the active configuration; `None` where none is active.
+    pub rules: Option<Arc<Rules>>,
+    /// The newest entry of the audit log, 0 where there is none: another one says that something was done by hand since.
+    pub by_hand: i64,
+}
+
+#[derive(QueryableByName)]
+struct StandingRow {
+    #[diesel(sql_type = Timestamp)]
+    now: NaiveDateTime,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    by_hand: Option<i64>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    active: Option<i32>,
+}
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = configuration)]
@@ -215,13 +238,34 @@ pub fn list(tx: &mut Tx<'_>) -> Result<Vec<Configuration>, StoreError> {
 ///
 /// Lines that cannot be used (only an import brings such) are named in the log and left out.
 pub fn active_rules(tx: &mut Tx<'_>, cache: &RulesCache) -> Result<Option<Arc<Rules>>, StoreError> {
-    let Some(active) = active(tx)? else {
-        return Ok(None);
-    };
+    Ok(standing(tx, cache)?.rules)
+}
+
+/// The rules of the active configuration and the newest entry of the audit log; the time by the database's clock is
+/// known from then on. One statement, as long as no other configuration is activated.
+pub fn standing(tx: &mut Tx<'_>, cache: &RulesCache) -> Result<Standing, StoreError> {
+    let row: StandingRow = sql_query(format!(
+        "/* event_badges::standing */ SELECT {} AS now, (SELECT max(id) FROM audit) AS by_hand, \
+         (SELECT id FROM event_badges_configuration WHERE enabled AND activated_at IS NOT NULL \
+         ORDER BY activated_at DESC, id DESC LIMIT 1) AS active",
+        connection::now_in_sql(tx.conn),
+    ))
+    .prepared()
+    .get_result(tx.conn)?;
+    tx.now.get_or_insert(row.now + tx.clock.skew());
+    let rules = row.active.map(|id| rules_of(tx, id, cache)).transpose()?;
+    Ok(Standing {
+        rules,
+        by_hand: row.by_hand.unwrap_or(0),
+    })
+}
+
+fn rules_of(tx: &mut Tx<'_>, configuration_id: i32, cache: &RulesCache) -> Result<Arc<Rules>, StoreError> {
     let cached = cache.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some(rules) = cached.filter(|rules| rules.configuration_id == active.id) {
-        return Ok(Some(rules));
+    if let Some(rules) = cached.filter(|rules| rules.configuration_id == configuration_id) {
+        return Ok(rules);
     }
+    let active = get(tx, configuration_id)?.ok_or(StoreError::NotFound)?;
     let known = badge_classes(tx)?;
     let (rules, errors) = active.texts.usable(active.id, |slug| known.get(slug).cloned());
     for error in errors {
@@ -232,7 +276,7 @@ pub fn active_rules(tx: &mut Tx<'_>, cache: &RulesCache) -> Result<Option<Arc<Ru
     }
     let rules = Arc::new(rules);
     *cache.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&rules));
-    Ok(Some(rules))
+    Ok(rules)
 }
 
 fn fence(tx: &mut Tx<'_>, lock: &str) -> Result<(), StoreError> {

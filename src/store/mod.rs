@@ -26,6 +26,7 @@ pub mod losses;
 pub mod outbox;
 mod patience;
 pub mod positions;
+mod prepared;
 pub mod preview;
 pub mod progress;
 pub mod retirement;
@@ -168,7 +169,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         let _writer = self.writer();
         let rehearsed = self.connect().and_then(|mut conn| {
-            let mut open = connection::OpenTransaction::begin(&mut conn, "")?;
+            let mut open = connection::OpenTransaction::begin(&mut conn.conn, "")?;
             let mut tx = Tx {
                 conn: open.connection(),
                 now: None,
@@ -176,7 +177,7 @@ impl Store {
             };
             let result = work(&mut tx);
             open.roll_back();
-            result
+            result.map_err(|error| conn.doubted(error))
         });
         rehearsed.map_err(|error| error.during(name))
     }
@@ -189,12 +190,12 @@ impl Store {
     ) -> Result<T, StoreError> {
         let mut conn = self.connect().map_err(|error| error.during(name))?;
         let mut tx = Tx {
-            conn: &mut conn,
+            conn: &mut conn.conn,
             now: None,
             clock: &*self.clock,
         };
         let result = work(&mut tx);
-        result.map_err(|error| error.classified(&mut conn).during(name))
+        result.map_err(|error| conn.doubted(error).during(name))
     }
 
     /// The same from an async task: the closure runs where blocking is allowed.
@@ -211,12 +212,12 @@ impl Store {
     /// Runs the pending migrations, one process at a time, and says which ran.
     pub fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let _writer = self.writer();
-        connection::migrate(&mut *self.connect()?)
+        connection::migrate(&mut self.connect()?.conn)
     }
 
     /// The migrations that are still to run.
     pub fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        connection::pending_migrations(&mut *self.connect()?)
+        connection::pending_migrations(&mut self.connect()?.conn)
     }
 
     /// Answers whether the database answers.
@@ -250,7 +251,18 @@ impl Store {
     ) -> Result<T, StoreError> {
         let _writer = self.writer();
         let mut conn = self.connect()?;
-        let mut open = connection::OpenTransaction::begin(&mut conn, preamble)?;
+        let pooled = &mut *conn;
+        let result = self.in_transaction(&mut pooled.conn, preamble, work);
+        result.map_err(|error| pooled.doubted(error))
+    }
+
+    fn in_transaction<T>(
+        &self,
+        conn: &mut AnyConnection,
+        preamble: &str,
+        work: &mut impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut open = connection::OpenTransaction::begin(conn, preamble)?;
         let mut tx = Tx {
             conn: open.connection(),
             now: None,
@@ -260,7 +272,7 @@ impl Store {
             Ok(done) => open.commit().map(|()| done),
             Err(error) => {
                 open.roll_back();
-                Err(error.classified(&mut conn))
+                Err(error)
             }
         }
     }

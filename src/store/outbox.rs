@@ -8,7 +8,7 @@ use diesel::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{AnyConnection, StoreError, Tx, awards, unfold};
+use super::{AnyConnection, StoreError, Tx, awards, prepared::Prepare, unfold};
 use crate::domain::{LearnerId, award::AwardId};
 
 /// An event that this process may send until its lease runs out.
@@ -111,6 +111,7 @@ pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta) -> Result<Vec<Clai
     .bind::<Timestamp, _>(now)
     .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
     .bind::<Timestamp, _>(now + lease)
+    .prepared()
     .load(tx.conn)?;
     let mut events: Vec<ClaimedEvent> = rows.into_iter().map(claimed).collect::<Result<_, _>>()?;
     events.sort_by_key(|event| (event.created_at, event.lease.learner, event.lease.seq));
@@ -131,6 +132,7 @@ pub fn mark_published(tx: &mut Tx<'_>, leases: &[EventLease]) -> Result<usize, S
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(leases))
+    .prepared()
     .load(tx.conn)?;
     let mut awarded: Vec<AwardRef> = marked
         .iter()
@@ -148,7 +150,8 @@ pub fn mark_published(tx: &mut Tx<'_>, leases: &[EventLease]) -> Result<usize, S
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(&awarded))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(marked.len())
 }
 
@@ -161,7 +164,8 @@ pub fn release(tx: &mut Tx<'_>, leases: &[EventLease], pause: TimeDelta) -> Resu
     ))
     .bind::<Timestamp, _>(until)
     .bind::<Text, _>(unfold::json(leases))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(())
 }
 

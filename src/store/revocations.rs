@@ -17,6 +17,7 @@ use super::{
     assertions::{self, Assertion},
     audit::{self, Action, Actor},
     awards,
+    prepared::Prepare,
     schema::{assertion, learner, outbox, revocation},
     unfold,
 };
@@ -113,6 +114,7 @@ pub fn claim(tx: &mut Tx<'_>, limit: i64, lease: TimeDelta) -> Result<Vec<Claime
     .bind::<Timestamp, _>(now)
     .bind::<BigInt, _>(limit)
     .bind::<Timestamp, _>(now + lease)
+    .prepared()
     .load(tx.conn)?;
     let claimed = rows.into_iter().map(|row| {
         let (learner, award) = (LearnerId(row.learner_id), awards::award_id(&row.award_id)?);

@@ -16,7 +16,7 @@ use crate::{
         award::{AwardId, AwardState, Reason, RuleKind},
         badge_class::{BadgeClass, BadgeClassId, BadgeClassKey},
     },
-    store::{AnyConnection, StoreError, Tx, unfold},
+    store::{AnyConnection, StoreError, Tx, prepared::Prepare, unfold},
 };
 
 /// An award that this process may issue until its lease runs out.
@@ -185,7 +185,8 @@ fn expire_leases(tx: &mut Tx<'_>, now: NaiveDateTime, settle: TimeDelta) -> Resu
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Timestamp, _>(now + settle)
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(())
 }
 
@@ -216,6 +217,7 @@ fn due(tx: &mut Tx<'_>, now: NaiveDateTime, limit: usize) -> Result<Vec<DueRow>,
     Ok(sql_query(sql)
         .bind::<Timestamp, _>(now)
         .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+        .prepared()
         .load(tx.conn)?)
 }
 
@@ -231,6 +233,7 @@ fn block(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[DueRow]) -> Result<(), Sto
         unfold::skip_locked(tx.conn),
     ))
     .bind::<Text, _>(unfold::json(&learners))
+    .prepared()
     .load::<LearnerRow>(tx.conn)?
     .into_iter()
     .map(|row| row.learner_id)
@@ -251,7 +254,8 @@ fn block(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[DueRow]) -> Result<(), Sto
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(&blocked))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(())
 }
 
@@ -277,7 +281,8 @@ fn take(tx: &mut Tx<'_>, now: NaiveDateTime, lease: TimeDelta, rows: &[DueRow]) 
     .bind::<Timestamp, _>(now + lease)
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(&taken))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(())
 }
 

@@ -19,7 +19,9 @@ use crate::{
         LearnerId,
         award::{AwardId, AwardState},
     },
-    store::{AnyConnection, StoreError, Tx, assertions, assertions::NewAssertion, retirement, unfold},
+    store::{
+        AnyConnection, StoreError, Tx, assertions, assertions::NewAssertion, prepared::Prepare, retirement, unfold,
+    },
     wire::{badge_event, mentions::Person},
 };
 
@@ -173,7 +175,8 @@ pub fn complete(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<AwardKey
         unfold::rows(tx.conn, "$1", SEQUENCE),
     ))
     .bind::<Text, _>(unfold::json(&sequences))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     if !retired.is_empty() {
         retirement::revoke_assertions(tx, &unfold::json(&retired))?;
     }
@@ -239,6 +242,7 @@ fn lock_learners(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<Learner
         unfold::integers(tx.conn, "$1"),
     ))
     .bind::<Text, _>(unfold::json(&learners))
+    .prepared()
     .load(tx.conn)?)
 }
 
@@ -270,6 +274,7 @@ fn fenced(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[StepRow<'_>]) -> Result<V
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(rows))
+    .prepared()
     .load::<KeyRow>(tx.conn)?
     .into_iter()
     .map(KeyRow::key)
@@ -301,6 +306,7 @@ fn insert_outbox(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[OutboxRow<'_>]) ->
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(rows))
-    .execute(tx.conn)?;
+    .prepared()
+    .run(tx.conn)?;
     Ok(())
 }

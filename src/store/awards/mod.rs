@@ -27,7 +27,7 @@ pub use complete::{Completed, Step, apply_steps, complete};
 pub(super) use overview::age_seconds;
 pub use overview::{AwardRow, count_published, counts_by_open_state, get, oldest_pending_age};
 
-use super::{StoreError, Tx, losses, unfold};
+use super::{StoreError, Tx, losses, prepared::Prepare, unfold};
 use crate::domain::{
     LearnerId,
     award::{AwardId, AwardState, Decision},
@@ -107,6 +107,7 @@ pub fn insert_decisions(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Vec<D
     let mut taken: HashSet<AwardKey> = sql_query(sql)
         .bind::<Timestamp, _>(now)
         .bind::<Text, _>(unfold::json(&rows))
+        .prepared()
         .load::<KeyRow>(tx.conn)?
         .into_iter()
         .map(KeyRow::key)
