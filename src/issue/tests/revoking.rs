@@ -1,5 +1,6 @@
 //! Revocations on their way.
 
+use chrono::{NaiveDateTime, TimeDelta};
 use diesel::{QueryDsl, RunQueryDsl};
 use serde_json::Value;
 
@@ -18,6 +19,9 @@ use crate::{
         testing::{TestDatabase, databases},
     },
 };
+
+/// Longer than what comes before the third attempt, and shorter than an attempt may take.
+const PAUSE: TimeDelta = TimeDelta::seconds(25);
 
 fn ask(store: &Store) -> String {
     let actor = Actor {
@@ -90,22 +94,24 @@ async fn a_backend_that_fails_is_asked_again_and_nothing_is_told_before() {
         ask(&store);
         for asked in 1..=2 {
             until("asked", || backend.count(Call::Revoke) == asked).await;
-            let error = || {
+            let waits = || {
                 let read = store.read("test", |tx| {
-                    let row: (i32, Option<String>) = revocation::table
-                        .select((revocation::attempts, revocation::last_error))
+                    let now = tx.now()?;
+                    let row: (i32, Option<String>, NaiveDateTime) = revocation::table
+                        .select((revocation::attempts, revocation::last_error, revocation::next_attempt_at))
                         .first(tx.conn)?;
-                    Ok(row)
+                    Ok((row.0, row.1, row.2 - now))
                 });
                 read.expect("read")
             };
+            // The attempt itself holds it for longer than the pause.
             until("put off", || {
-                let (attempts, error) = error();
-                usize::try_from(attempts) == Ok(asked) && error.is_some()
+                let (attempts, error, wait) = waits();
+                usize::try_from(attempts) == Ok(asked) && error.is_some() && wait <= PAUSE
             })
             .await;
             assert_eq!(events(&store).len(), 1);
-            database.clock.advance(chrono::TimeDelta::seconds(11));
+            database.clock.advance(PAUSE);
         }
         until("told", || events(&store).len() == 2).await;
         running.stop().await;
