@@ -69,6 +69,9 @@ described! {
     IssuingComponentOfAnyCase = text(MAX_NAME, "^[A-Za-z0-9_-]*$", "my_xblock");
     /// An Open edX course key: `course-v1:ORG+COURSE+RUN`, or the old `ORG/COURSE/RUN`.
     CourseKey = text(MAX_NAME, COURSE_KEY, "course-v1:edX+DemoX+2026");
+    /// An Open edX course key, `course-v1:ORG+COURSE+RUN` or the old `ORG/COURSE/RUN`; letters of other scripts are
+    /// taken too.
+    GivenCourseKey = text(MAX_NAME, GIVEN_COURSE_KEY, "course-v1:edX+DemoX+2026");
     /// An Open edX course key, `course-v1:ORG+COURSE+RUN` or the old `ORG/COURSE/RUN`; empty for none.
     CourseKeyOrNone = text(MAX_NAME, COURSE_KEY_OR_NONE, "course-v1:edX+DemoX+2026");
     /// An Open edX course key, or `*` for any course.
@@ -187,8 +190,9 @@ described! {
 }
 
 const COURSE_KEY: &str = r"^(course-v1:[^\s+/]+\+[^\s+/]+\+[^\s+/]+|[^\s+/]+/[^\s+/]+/[^\s+/]+)$";
-const COURSE_KEY_OR_ANY: &str = r"^(\*|course-v1:[^\s+/]+\+[^\s+/]+\+[^\s+/]+|[^\s+/]+/[^\s+/]+/[^\s+/]+)$";
-const COURSE_KEY_OR_NONE: &str = r"^(|course-v1:[^\s+/]+\+[^\s+/]+\+[^\s+/]+|[^\s+/]+/[^\s+/]+/[^\s+/]+)$";
+const GIVEN_COURSE_KEY: &str = r"^(course-v1:[A-Za-z0-9_.:~-]+\+[A-Za-z0-9_.:~-]+\+[A-Za-z0-9_.:~-]+|[A-Za-z0-9_.:~-]+/[A-Za-z0-9_.:~-]+/[A-Za-z0-9_.:~-]+)$";
+const COURSE_KEY_OR_ANY: &str = r"^(\*|course-v1:[A-Za-z0-9_.:~-]+\+[A-Za-z0-9_.:~-]+\+[A-Za-z0-9_.:~-]+|[A-Za-z0-9_.:~-]+/[A-Za-z0-9_.:~-]+/[A-Za-z0-9_.:~-]+)$";
+const COURSE_KEY_OR_NONE: &str = r"^(|course-v1:[A-Za-z0-9_.:~-]+\+[A-Za-z0-9_.:~-]+\+[A-Za-z0-9_.:~-]+|[A-Za-z0-9_.:~-]+/[A-Za-z0-9_.:~-]+/[A-Za-z0-9_.:~-]+)$";
 
 fn string(example: &str) -> ObjectBuilder {
     ObjectBuilder::new()

@@ -117,17 +117,33 @@ async fn seed(app: &World) {
     assert_eq!(status, 200, "{said}");
 }
 
+/// The fuzzer needs minutes for a text of 64 KiB that fits a pattern; that longer ones are refused is shown elsewhere.
+fn leave_out_long_lengths(document: &mut Value) {
+    let schemas = document["components"]["schemas"].as_object_mut().expect("schemas");
+    for (_, schema) in schemas {
+        if schema["maxLength"].as_u64().is_some_and(|most| most > 10_000) {
+            schema.as_object_mut().expect("a schema").remove("maxLength");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_fuzzer_finds_no_error_of_the_server_and_no_answer_outside_of_the_document() {
     let app = TestApp::builder().start();
     seed(&app).await;
+    let (status, mut document) = app.get("/api/openapi.json", None).await;
+    assert_eq!(status, 200);
+    leave_out_long_lengths(&mut document);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let report = directory.path().display();
+    let file = directory.path().join("openapi.json");
+    std::fs::write(&file, document.to_string()).expect("the file can be written");
+    let document = file.display().to_string();
     let token = Token::of_administrator("root").hs256();
     let arguments = [
         format!("--config-file={}", fixture("schemathesis.toml")),
         "run".to_owned(),
-        format!("{}/api/openapi.json", app.http),
+        document,
         format!("--url={}", app.http),
         format!("--header=Authorization: Bearer {token}"),
         "--report=ndjson".to_owned(),

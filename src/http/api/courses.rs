@@ -69,7 +69,7 @@ struct ChangeBody {
 #[utoipa::path(
     get, path = "/api/badges/v1/courses/{course_id}/",
     operation_id = "readCourse", tag = "Courses",
-    params(("course_id" = schemas::CourseKey, Path, description = "The course key; the slashes of an old one as `%2F`.")),
+    params(("course_id" = schemas::GivenCourseKey, Path, description = "The course key; the slashes of an old one as `%2F`.")),
     responses(
         (status = 200, description = "The course.", body = Item),
         (status = 404, description = "There is no course of this key: no event named it and nobody set it."),
@@ -96,7 +96,7 @@ pub(super) async fn read(
 #[utoipa::path(
     put, path = "/api/badges/v1/courses/{course_id}/",
     operation_id = "changeCourse", tag = "Courses",
-    params(("course_id" = schemas::CourseKey, Path, description = "The course key; the slashes of an old one as `%2F`.")),
+    params(("course_id" = schemas::GivenCourseKey, Path, description = "The course key; the slashes of an old one as `%2F`.")),
     request_body = ChangeBody,
     responses((status = 200, description = "The course as it is now, and what the change does not reach.", body = ChangedItem)),
 )]
