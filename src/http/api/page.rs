@@ -195,7 +195,7 @@ impl PartialSchema for PageNumber {
         let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
         let last = ObjectBuilder::new()
             .schema_type(Type::String)
-            .enum_values(Some(["last"]));
+            .enum_values(Some(["last", ""]));
         Schema::OneOf(OneOfBuilder::new().item(number).item(last).examples([json!(1)]).build()).into()
     }
 }

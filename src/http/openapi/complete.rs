@@ -70,6 +70,9 @@ fn complete_parameter(parameter: &mut Value, schemas: &Object) {
     if schema["type"].is_array() {
         schema["type"] = json!(kind(schema));
     }
+    if parameter["in"] == "query" && parameter["required"] != true {
+        parameter["allowEmptyValue"] = json!(true);
+    }
     if parameter.get("example").is_none() {
         parameter["example"] = example(&parameter["schema"], schemas);
     }
