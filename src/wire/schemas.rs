@@ -166,8 +166,6 @@ described! {
     ActorName = text(MAX_NAME, NO_NUL, "root");
     /// What was changed: the id, key or name of it.
     AuditTarget = text(MAX_NAME, NO_NUL, "7");
-    /// A day (UTC) or a point in time (RFC 3339).
-    DayOrTime = string("2026-11-01");
     /// The id of an award.
     AwardUuid = string("1c2f0a7e-53cb-5d2e-8f39-6a8d0e2b7a44").format(uuid());
     /// The public id of an assertion.

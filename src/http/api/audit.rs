@@ -1,10 +1,18 @@
 //! Who changed what: for administrators.
 
+use std::borrow::Cow;
+
 use axum::{Json, extract::State as Shared, http::Uri};
 use chrono::SecondsFormat;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr,
+        schema::{Schema, Type},
+    },
+};
 
 use super::page::{Page, Paging, Query};
 use crate::{
@@ -32,8 +40,7 @@ pub(super) struct AuditItem {
     /// By which way: `cli` or `api`.
     #[schema(example = "api")]
     via: String,
-    /// What was done.
-    #[schema(example = "badge_class.create")]
+    #[schema(value_type = AuditAction)]
     action: String,
     /// What was changed: the id, key or name of it; a learner by the id alone.
     #[schema(example = "7")]
@@ -43,17 +50,35 @@ pub(super) struct AuditItem {
     details: Value,
 }
 
+/// The names of [`Action`].
+struct AuditAction;
+
+impl PartialSchema for AuditAction {
+    fn schema() -> RefOr<Schema> {
+        let names = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("What was done."))
+            .enum_values(Some(Action::ALL.map(Action::as_str)));
+        names.build().into()
+    }
+}
+
+impl ToSchema for AuditAction {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("AuditAction")
+    }
+}
+
 /// Lists what was changed by hand, newest first.
 #[utoipa::path(
     get, path = "/api/badges/v1/audit/",
     operation_id = "listAudit", tag = "Audit log",
     params(
         ("actor" = Option<schemas::ActorName>, Query, description = "By this one."),
-        ("action" = Option<String>, Query, description = "What was done, such as `badge_class.create`.",
-            example = "badge_class.create"),
+        ("action" = Option<AuditAction>, Query, description = "What was done."),
         ("target" = Option<schemas::AuditTarget>, Query, description = "To this one."),
-        ("since" = Option<schemas::DayOrTime>, Query, description = "Not before."),
-        ("until" = Option<schemas::DayOrTime>, Query, description = "Before that."),
+        ("since" = Option<schemas::GivenTime>, Query, description = "Not before."),
+        ("until" = Option<schemas::GivenTime>, Query, description = "Before that."),
         Paging,
     ),
     responses(

@@ -98,7 +98,11 @@ async fn a_backend_that_fails_is_asked_again_and_nothing_is_told_before() {
                 let read = store.read("test", |tx| {
                     let now = tx.now()?;
                     let row: (i32, Option<String>, NaiveDateTime) = revocation::table
-                        .select((revocation::attempts, revocation::last_error, revocation::next_attempt_at))
+                        .select((
+                            revocation::attempts,
+                            revocation::last_error,
+                            revocation::next_attempt_at,
+                        ))
                         .first(tx.conn)?;
                     Ok((row.0, row.1, row.2 - now))
                 });
