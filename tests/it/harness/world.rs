@@ -17,7 +17,7 @@ use super::tokens::{self, Token};
 use super::topics::{Incoming, Topics};
 
 /// As long as anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Settings on their way, for either kind of service.
 pub struct Plan {
