@@ -64,9 +64,16 @@ pub struct Configuration {
 }
 
 /// The rules of the configuration that was last seen active. A configuration's texts never change, nor do the ids of
-/// badge classes.
+/// badge classes; but one that a line names in vain may be made at any time.
 #[derive(Debug, Default)]
-pub struct RulesCache(Mutex<Option<Arc<Rules>>>);
+pub struct RulesCache(Mutex<Option<Known>>);
+
+#[derive(Debug, Clone)]
+struct Known {
+    rules: Arc<Rules>,
+    /// What is wrong with the lines that were left out.
+    left_out: Vec<ConfigurationError>,
+}
 
 /// What decisions rest on that people change.
 #[derive(Debug)]
@@ -261,21 +268,26 @@ pub fn standing(tx: &mut Tx<'_>, cache: &RulesCache) -> Result<Standing, StoreEr
 }
 
 fn rules_of(tx: &mut Tx<'_>, configuration_id: i32, cache: &RulesCache) -> Result<Arc<Rules>, StoreError> {
-    let cached = cache.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some(rules) = cached.filter(|rules| rules.configuration_id == configuration_id) {
-        return Ok(rules);
+    let known = cache.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let known = known.filter(|known| known.rules.configuration_id == configuration_id);
+    if let Some(whole) = known.as_ref().filter(|known| known.left_out.is_empty()) {
+        return Ok(Arc::clone(&whole.rules));
     }
     let active = get(tx, configuration_id)?.ok_or(StoreError::NotFound)?;
-    let known = badge_classes(tx)?;
-    let (rules, errors) = active.texts.usable(active.id, |slug| known.get(slug).cloned());
-    for error in errors {
+    let classes = badge_classes(tx)?;
+    let (rules, left_out) = active.texts.usable(active.id, |slug| classes.get(slug).cloned());
+    let said = known.map(|known| known.left_out).unwrap_or_default();
+    for error in left_out.iter().filter(|error| !said.contains(error)) {
         tracing::warn!(
             configuration.id = active.id,
             "a line of the active configuration is left out: {error}"
         );
     }
     let rules = Arc::new(rules);
-    *cache.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&rules));
+    *cache.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Known {
+        rules: Arc::clone(&rules),
+        left_out,
+    });
     Ok(rules)
 }
 
