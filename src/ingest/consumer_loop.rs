@@ -4,7 +4,7 @@ mod standing;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ops::Range,
+    ops::{Range, RangeInclusive},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,9 +25,10 @@ const BATCH_RECORDS: usize = 1000;
 const BATCH_BYTES: usize = 4 << 20;
 /// The longest that one poll waits, and so the longest that a stop waits for an idle consumer.
 const POLL: Duration = Duration::from_millis(100);
-/// Batches follow each other no faster than this, and gather what comes meanwhile: each costs a commit, which at a
-/// steady trickle is most of the work.
-const PACE: Duration = Duration::from_millis(10);
+/// How long the next batch gathers what comes, unless it is full before: as long as the last one took, within these
+/// bounds. Each batch costs a dozen statements and a commit, whatever it holds: a processor that has too much to do gets
+/// fewer and larger ones.
+const GATHER: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_millis(50);
 const LAG: Duration = Duration::from_secs(1);
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -155,7 +156,6 @@ impl Reading<'_> {
         let polled = self
             .consumer
             .poll_batch(BATCH_RECORDS, BATCH_BYTES, POLL, self.next_batch_at);
-        self.next_batch_at = Instant::now() + PACE;
         let records = match polled {
             Ok(records) => {
                 if !records.is_empty() {
@@ -172,7 +172,12 @@ impl Reading<'_> {
             }
         };
         if matches!(self.mode, Mode::Running) {
-            return if records.is_empty() { Ok(()) } else { self.take(records) };
+            let begun = Instant::now();
+            if !records.is_empty() {
+                self.take(records)?;
+            }
+            self.next_batch_at = Instant::now() + begun.elapsed().clamp(*GATHER.start(), *GATHER.end());
+            return Ok(());
         }
         self.leave_undone(&records);
         self.look()
