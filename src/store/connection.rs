@@ -153,10 +153,11 @@ impl ManageConnection for Manager {
             Kind::Postgres => {
                 let mut conn = PgConnection::establish(&self.url.url).map_err(StoreError::unavailable)?;
                 // The thresholds rest on READ COMMITTED whatever the server's default is. A plan made while a table was
-                // nearly empty must not be kept. Who may not set lc_messages gets the server's language.
+                // nearly empty must not be kept, and no plan is worth compiling: it would run once.
+                // Who may not set lc_messages gets the server's language.
                 conn.batch_execute(&format!(
                     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; SET TIME ZONE 'UTC'; \
-                     SET plan_cache_mode = force_custom_plan; SET client_min_messages = warning; \
+                     SET plan_cache_mode = force_custom_plan; SET client_min_messages = warning; SET jit = off; \
                      SET idle_in_transaction_session_timeout = '60s'; {LIMITS}"
                 ))?;
                 drop(conn.batch_execute("SET lc_messages = 'C'"));
