@@ -185,6 +185,8 @@ fn latency(kafka: &RealKafka) {
 
     let producer: ThreadedProducer<DefaultProducerContext> = configuration(&kafka.bootstrap())
         .set("linger.ms", "0")
+        // Few requests in flight: what waits for the broker travels together, as from any well-set producer.
+        .set("enable.idempotence", "true")
         .create()
         .expect("a producer");
     let topic = format!("{prefix}-{TOPIC}");
@@ -304,7 +306,7 @@ fn quantiles(mut found: Vec<Duration>) -> String {
 }
 
 fn main() {
-    let kafka = RealKafka::start();
+    let kafka = RealKafka::start_for_load();
     println!("program: {}", harness::binary::program());
     if number("ACCOLADE_BENCH_EVENTS", EVENTS) > 0 {
         drain(&kafka);

@@ -23,6 +23,8 @@ const LIBS: &str = "ACCOLADE_KAFKA_LIBS";
 pub struct RealKafka {
     directory: PathBuf,
     port: u16,
+    /// Java's second compiler works too: slow to start, fast after some seconds of load.
+    under_load: bool,
     broker: Option<Process>,
 }
 
@@ -34,6 +36,15 @@ impl RealKafka {
 
     /// A broker for one test alone, which may kill it.
     pub fn start() -> Self {
+        Self::made(false)
+    }
+
+    /// A broker as one would run it in production, for measuring.
+    pub fn start_for_load() -> Self {
+        Self::made(true)
+    }
+
+    fn made(under_load: bool) -> Self {
         let directory = process::directory("kafka", None);
         let port = process::free_port();
         let controller = process::free_port();
@@ -63,6 +74,7 @@ impl RealKafka {
         let mut kafka = Self {
             directory,
             port,
+            under_load,
             broker: None,
         };
         let formatted = Command::new("java")
@@ -130,17 +142,16 @@ impl RealKafka {
     fn java(&self, class: &str) -> Vec<String> {
         let libs = std::env::var(LIBS).unwrap_or_else(|_| panic!("{LIBS} names the jars of Kafka (tests/run sets it)"));
         let logs = self.directory.display();
-        [
-            "-Xmx512m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            &format!("-Dkafka.logs.dir={logs}"),
-            "-cp",
+        let compilers = if self.under_load { 4 } else { 1 };
+        vec![
+            "-Xmx512m".to_owned(),
+            "-XX:+UseSerialGC".to_owned(),
+            format!("-XX:TieredStopAtLevel={compilers}"),
+            format!("-Dkafka.logs.dir={logs}"),
+            "-cp".to_owned(),
+            format!("{libs}/*"),
+            class.to_owned(),
         ]
-        .into_iter()
-        .map(str::to_owned)
-        .chain([format!("{libs}/*"), class.to_owned()])
-        .collect()
     }
 }
 
