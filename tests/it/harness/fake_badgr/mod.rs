@@ -160,6 +160,13 @@ impl FakeBadgr {
         self.shared.faults.delay(delay);
     }
 
+    /// Returns when everything that was sent before has been dealt with, also what clients no longer wait for: one
+    /// thread takes requests in the order in which they come.
+    pub async fn catches_up(&self) {
+        let answer = reqwest::get(self.url()).await;
+        answer.expect("it answers");
+    }
+
     /// Every access token is refused from now on; refresh tokens stay good.
     pub fn expire_tokens(&self) {
         self.shared.tokens.expire_all();
