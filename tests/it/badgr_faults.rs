@@ -36,33 +36,19 @@ async fn published(app: &TestApp, badgr: &FakeBadgr, learner: &Learner, number: 
             > 0
         {
             badgr.catches_up().await;
-            app.clock.advance(chrono::TimeDelta::seconds(2));
+            app.clock.advance(chrono::TimeDelta::seconds(10));
         }
         false
     })
     .await;
 }
 
-#[tokio::test]
-async fn every_fault_of_an_award_leaves_one_live_assertion_and_one_announcement() {
+/// Meets the faults one after the other, each with an award of another learner.
+async fn each_award_is_issued_once(faults: &[Fault]) {
     let badgr = FakeBadgr::start().await;
     let app = started(&badgr).await;
     app.activate("1,one", "", "");
-    let faults = [
-        Fault::ErrorBefore,
-        Fault::ErrorAfter,
-        Fault::ResetBefore,
-        Fault::ResetAfter,
-        Fault::Truncated,
-        Fault::Unauthorized,
-        Fault::RetryAfter(1),
-        Fault::Throttled(1),
-        Fault::NotFound,
-        Fault::HangBefore,
-        Fault::HangAfter,
-        Fault::Status(502, "<html>bad gateway</html>".to_owned()),
-    ];
-    for (id, fault) in (1..).zip(&faults) {
+    for (id, fault) in (1..).zip(faults) {
         let learner = Learner::new(id);
         badgr.order(Operation::Award, fault.clone());
         app.topics
@@ -91,19 +77,32 @@ async fn every_fault_of_an_award_leaves_one_live_assertion_and_one_announcement(
 }
 
 #[tokio::test]
-async fn every_fault_of_a_badge_class_leaves_one_badge_class() {
+async fn an_answer_with_an_error_leaves_one_live_assertion_and_one_announcement() {
+    let bad_gateway = Fault::Status(502, "<html>bad gateway</html>".to_owned());
+    each_award_is_issued_once(&[Fault::ErrorBefore, Fault::ErrorAfter, Fault::NotFound, bad_gateway]).await;
+}
+
+#[tokio::test]
+async fn a_cut_connection_leaves_one_live_assertion_and_one_announcement() {
+    each_award_is_issued_once(&[Fault::ResetBefore, Fault::ResetAfter, Fault::Truncated]).await;
+}
+
+#[tokio::test]
+async fn a_request_to_come_later_leaves_one_live_assertion_and_one_announcement() {
+    each_award_is_issued_once(&[Fault::Unauthorized, Fault::RetryAfter(1), Fault::Throttled(1)]).await;
+}
+
+#[tokio::test]
+async fn silence_leaves_one_live_assertion_and_one_announcement() {
+    each_award_is_issued_once(&[Fault::HangBefore, Fault::HangAfter]).await;
+}
+
+/// Meets the faults one after the other, each with another badge class of one learner.
+async fn each_badge_class_is_made_once(faults: &[Fault]) {
     let badgr = FakeBadgr::start().await;
     let app = started(&badgr).await;
-    let faults = [
-        Fault::ErrorBefore,
-        Fault::ErrorAfter,
-        Fault::ResetBefore,
-        Fault::ResetAfter,
-        Fault::HangAfter,
-        Fault::Truncated,
-    ];
     let ada = Learner::new(1);
-    for (number, fault) in (1..).zip(&faults) {
+    for (number, fault) in (1..).zip(faults) {
         badgr.order(Operation::MakeBadgeClass, fault.clone());
         app.topics
             .publish_events(&[Event::certificate_generated(&ada, &course(number))]);
@@ -113,6 +112,16 @@ async fn every_fault_of_a_badge_class_leaves_one_badge_class() {
         assert_eq!(badgr.badge_classes().len(), so_far, "after {fault:?}");
     }
     assert_eq!(badgr.live_assertions_of("learner1@example.com").len(), faults.len());
+}
+
+#[tokio::test]
+async fn an_answer_with_an_error_leaves_one_badge_class() {
+    each_badge_class_is_made_once(&[Fault::ErrorBefore, Fault::ErrorAfter, Fault::Truncated]).await;
+}
+
+#[tokio::test]
+async fn silence_and_a_cut_connection_leave_one_badge_class() {
+    each_badge_class_is_made_once(&[Fault::ResetBefore, Fault::ResetAfter, Fault::HangAfter]).await;
 }
 
 #[tokio::test]
