@@ -198,7 +198,7 @@ fn kill_in_the_middle(world: &World, learners: i64) {
 }
 
 fn main() {
-    let kafka = RealKafka::start_for_load();
+    let kafka = RealKafka::start_for(true);
     println!("program: {}", program());
     let mut plan = Plan::new();
     plan.database(Database::postgres());

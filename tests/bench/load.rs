@@ -306,7 +306,7 @@ fn quantiles(mut found: Vec<Duration>) -> String {
 }
 
 fn main() {
-    let kafka = RealKafka::start_for_load();
+    let kafka = RealKafka::start_for(true);
     println!("program: {}", harness::binary::program());
     if number("ACCOLADE_BENCH_EVENTS", EVENTS) > 0 {
         drain(&kafka);

@@ -14,7 +14,7 @@ const LAYERS: [(u8, &[&str]); 6] = [
     (3, &["http", "ingest", "issue", "publish", "backfill"]),
     (2, &["store", "backend", "kafka"]),
     (1, &["wire"]),
-    (0, &["domain", "clock", "retry", "secret", "telemetry"]),
+    (0, &["domain", "clock", "failpoint", "retry", "secret", "telemetry"]),
 ];
 
 /// Names that only the files below these paths may say; unit tests may, too: they look into tables.

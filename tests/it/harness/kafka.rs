@@ -36,15 +36,11 @@ impl RealKafka {
 
     /// A broker for one test alone, which may kill it.
     pub fn start() -> Self {
-        Self::made(false)
+        Self::start_for(false)
     }
 
-    /// A broker as one would run it in production, for measuring.
-    pub fn start_for_load() -> Self {
-        Self::made(true)
-    }
-
-    fn made(under_load: bool) -> Self {
+    /// The same; under load as one would run it in production.
+    pub fn start_for(under_load: bool) -> Self {
         let directory = process::directory("kafka", None);
         let port = process::free_port();
         let controller = process::free_port();
