@@ -4,9 +4,9 @@
 pub(crate) mod dump;
 pub(crate) mod seed;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use diesel::{Connection as _, PgConnection, connection::SimpleConnection};
+use diesel::{Connection as _, PgConnection, SqliteConnection, connection::SimpleConnection};
 
 use super::{Settings, Store};
 use crate::{clock::ManualClock, telemetry::Metrics};
@@ -25,6 +25,15 @@ enum Held {
 }
 
 impl TestDatabase {
+    fn new(url: &str, held: Held) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        Self {
+            store: Arc::new(opened(url, clock.clone())),
+            clock,
+            _held: held,
+        }
+    }
+
     /// The store.
     pub(crate) fn store(&self) -> Arc<Store> {
         Arc::clone(&self.store)
@@ -48,21 +57,55 @@ impl Drop for Held {
 
 /// A new, empty, migrated SQLite database.
 pub(crate) fn sqlite() -> TestDatabase {
+    /// The migrations run once, the file is copied.
+    static MIGRATED: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("test.db");
+        migrated(&format!("sqlite://{}", file.display()));
+        let mut conn = SqliteConnection::establish(&file.display().to_string()).expect("a database");
+        conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            .expect("the log is moved into the file");
+        std::fs::read(file).expect("the file can be read")
+    });
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let url = format!("sqlite://{}", directory.path().join("test.db").display());
-    open(&url, Held::Directory { _directory: directory })
+    let file = directory.path().join("test.db");
+    std::fs::write(&file, &*MIGRATED).expect("the file can be written");
+    let url = format!("sqlite://{}", file.display());
+    TestDatabase::new(&url, Held::Directory { _directory: directory })
 }
 
 /// A new, empty, migrated PostgreSQL database, where the environment names a server.
 pub(crate) fn postgres() -> Option<TestDatabase> {
-    let server = std::env::var("ACCOLADE_TEST_POSTGRES_URL").ok()?;
+    /// The migrations run once; nobody is connected to this one when it is copied.
+    static MIGRATED: LazyLock<String> = LazyLock::new(|| {
+        let server = server().expect("it was asked for");
+        let name = create(&server, "template0");
+        migrated(of_server(&server, &name).as_str());
+        name
+    });
+    let server = server()?;
+    let name = create(&server, &MIGRATED);
+    let url = of_server(&server, &name);
+    Some(TestDatabase::new(&url, Held::Postgres { server, name }))
+}
+
+fn server() -> Option<String> {
+    std::env::var("ACCOLADE_TEST_POSTGRES_URL").ok()
+}
+
+/// Makes a database and returns its name.
+fn create(server: &str, template: &str) -> String {
     let name = format!("t{}", uuid::Uuid::new_v4().simple());
-    let mut conn = PgConnection::establish(&server).expect("ACCOLADE_TEST_POSTGRES_URL names a server");
-    conn.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
+    let mut conn = PgConnection::establish(server).expect("ACCOLADE_TEST_POSTGRES_URL names a server");
+    conn.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
         .expect("created");
-    let mut url = url::Url::parse(&server).expect("a URL");
-    url.set_path(&name);
-    Some(open(url.as_str(), Held::Postgres { server, name }))
+    name
+}
+
+fn of_server(server: &str, name: &str) -> String {
+    let mut url = url::Url::parse(server).expect("a URL");
+    url.set_path(name);
+    url.into()
 }
 
 /// One of each kind that there is.
@@ -70,17 +113,16 @@ pub(crate) fn databases() -> impl Iterator<Item = TestDatabase> {
     [Some(sqlite()), postgres()].into_iter().flatten()
 }
 
-fn open(url: &str, held: Held) -> TestDatabase {
-    let clock = Arc::new(ManualClock::default());
+fn opened(url: &str, clock: Arc<ManualClock>) -> Store {
     let settings = Settings {
         url: url.parse().expect("a URL"),
         pool_size: 4,
     };
-    let store = Arc::new(Store::open(&settings, clock.clone(), Arc::new(Metrics::new())));
+    Store::open(&settings, clock, Arc::new(Metrics::new()))
+}
+
+/// Makes the tables of a database, and leaves it.
+fn migrated(url: &str) {
+    let store = opened(url, Arc::default());
     store.migrate().expect("migrations run");
-    TestDatabase {
-        store,
-        clock,
-        _held: held,
-    }
 }
