@@ -45,6 +45,15 @@ impl Database {
         }
     }
 
+    /// The same database of the cluster, for a second process.
+    pub fn also(&self) -> Self {
+        assert!(self.directory.is_none(), "a file ends with its owner");
+        Self {
+            url: self.url.clone(),
+            directory: None,
+        }
+    }
+
     /// `DATABASE_URL`.
     pub fn url(&self) -> &str {
         &self.url
@@ -52,19 +61,18 @@ impl Database {
 
     /// What a query answers whose only column is a text called `line`.
     pub fn lines(&self, sql: &str) -> Vec<String> {
-        if self.directory.is_none() {
-            let name = self.url.rsplit('/').next().expect("the URL ends with the name");
-            let text = Postgres::shared().psql(name, sql);
-            return text.lines().map(str::to_owned).collect();
-        }
-        let path = self.url.trim_start_matches("sqlite://");
-        let mut conn = SqliteConnection::establish(path).expect("the file is a database");
-        diesel::sql_query("PRAGMA busy_timeout = 10000")
-            .execute(&mut conn)
-            .expect("SQLite answers");
-        let lines: Vec<Line> = diesel::sql_query(sql)
-            .load(&mut conn)
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let lines: QueryResult<Vec<Line>> = if self.directory.is_none() {
+            let mut conn = PgConnection::establish(&self.url).expect("PostgreSQL answers");
+            diesel::sql_query(sql).load(&mut conn)
+        } else {
+            let path = self.url.trim_start_matches("sqlite://");
+            let mut conn = SqliteConnection::establish(path).expect("the file is a database");
+            diesel::sql_query("PRAGMA busy_timeout = 10000")
+                .execute(&mut conn)
+                .expect("SQLite answers");
+            diesel::sql_query(sql).load(&mut conn)
+        };
+        let lines = lines.unwrap_or_else(|error| panic!("{sql}: {error}"));
         lines.into_iter().map(|line| line.line).collect()
     }
 
