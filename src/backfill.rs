@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::by_hand::End;
 use crate::{
     domain::award::Decision,
+    failpoint::{Place, hit},
     retry::Backoff,
     store::{
         Disposition, Store, StoreError,
@@ -116,10 +117,13 @@ impl Backfill {
         let rules = Arc::clone(&self.rules);
         let chunk = move |store: &Store| {
             store.batch_transaction("backfill", |tx| {
-                backfill::evaluate_chunk(tx, &claim, &rules, CHUNK, LEASE)
+                let chunk = backfill::evaluate_chunk(tx, &claim, &rules, CHUNK, LEASE)?;
+                hit(Place::SliceEvaluated)?;
+                Ok(chunk)
             })
         };
         let chunk = self.store.run(chunk).await?;
+        hit(Place::SliceKept)?;
         if let Chunk::More(evaluated) | Chunk::Last(evaluated) = &chunk {
             self.metrics
                 .backfill_learners

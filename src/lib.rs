@@ -9,7 +9,7 @@
 //! | 3 | [`http`], [`ingest`], [`issue`], [`publish`], [`backfill`] |
 //! | 2 | [`store`], [`backend`], [`kafka`] |
 //! | 1 | [`wire`] |
-//! | 0 | [`domain`], [`clock`], [`retry`], [`secret`], [`telemetry`] |
+//! | 0 | [`domain`], [`clock`], [`failpoint`], [`retry`], [`secret`], [`telemetry`] |
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod failpoint;
 pub mod http;
 pub mod ingest;
 pub mod issue;

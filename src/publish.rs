@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    failpoint::{Place, hit},
     kafka::{Producer, Receipt, SendError},
     store::{
         Patience, Store, StoreError, Tx,
@@ -153,9 +154,11 @@ impl Publisher {
         if events.is_empty() {
             return Ok(false);
         }
+        hit(Place::RelayClaimed)?;
         let records: Vec<(ClaimedEvent, OutgoingRecord)> =
             events.into_iter().map(|event| self.with_record(event)).collect();
         let sent = self.send(records, stop).await;
+        hit(Place::Acknowledged)?;
         let now = self.store.clock().now();
         for event in &sent.acknowledged {
             let topic = self.topic(&event.event_type);
@@ -177,6 +180,7 @@ impl Publisher {
         }
         let went_out = !sent.acknowledged.is_empty();
         self.keep_events(sent, stop).await?;
+        hit(Place::Marked)?;
         Ok(went_out)
     }
 
@@ -291,6 +295,7 @@ impl Publisher {
             again: Vec::new(),
             refused: Vec::new(),
         };
+        let lost = hit(Place::Sent).is_err();
         let mut grace = Grace::new(stop);
         for (item, receipt) in queued {
             let delivered = match receipt {
@@ -298,13 +303,13 @@ impl Publisher {
                 Err(error) => Some(Err(error)),
             };
             match delivered {
-                Some(Ok(_)) => sent.acknowledged.push(item),
+                Some(Ok(_)) if !lost => sent.acknowledged.push(item),
                 Some(Err(error)) if !error.is_retriable() => sent.refused.push((item, error)),
                 Some(Err(error)) => {
                     tracing::debug!(error.code = error.code(), "not published yet: {error}");
                     sent.again.push(item);
                 }
-                None => sent.again.push(item),
+                Some(Ok(_)) | None => sent.again.push(item),
             }
         }
         if !sent.again.is_empty() {

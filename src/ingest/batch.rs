@@ -21,6 +21,7 @@ use crate::{
         badge_class::{BadgeClassId, BadgeClassKey},
         facts::{CertificateFact, EnrollmentFact},
     },
+    failpoint::{Place, hit},
     store::{
         Store, StoreError, Tx, awards,
         dead_letters::{self, NewDeadLetter},
@@ -66,6 +67,7 @@ impl Batch {
     /// The records of a partition come in the order of their offsets. The same records again change nothing but the
     /// positions, and keep their dead letters once more. After an error some facts and decisions may be kept already.
     pub fn apply(&mut self, items: &[Item]) -> Result<BatchOutcome, StoreError> {
+        hit(Place::Polled)?;
         let lanes = self.lanes.split(items);
         let last = lanes.len() - 1;
         let mut whole = BatchOutcome::of(items.len());
@@ -86,11 +88,13 @@ impl Batch {
             ..
         } = self;
         let written = store.batch_transaction("ingest", |tx| {
+            hit(Place::Begun)?;
             let done = work(tx, items, rules, settings, memory, dead_letters::insert)?;
             positions::store(tx, next)?;
+            hit(Place::BeforeCommit)?;
             Ok(done)
         });
-        match written {
+        match written.and_then(|written| Ok(hit(Place::AfterCommit).map(|()| written)?)) {
             Ok((outcome, learnt)) => {
                 self.memory.keep(learnt);
                 Ok(outcome)
@@ -118,10 +122,12 @@ pub(super) fn work(
     let rules = standing.rules.filter(|_| settings.award);
     known.courses(tx, items, standing.by_hand)?;
     let (mut fold, mut outcomes) = fold(tx, items, &known, settings)?;
+    hit(Place::Locked)?;
     fold.count();
     learners::insert(tx, &fold.new_learners())?;
     facts::write(tx, &fold.changed_facts())?;
     learners::update(tx, &fold.changed_learners())?;
+    hit(Place::FactsWritten)?;
 
     let mut decisions = Vec::new();
     let mut requests = BTreeMap::new();
@@ -137,6 +143,7 @@ pub(super) fn work(
         requests = requested(tx, items, &fold, &mut known, &mut decisions, &mut outcomes)?;
     }
     let new = awards::insert_decisions(tx, &decisions)?;
+    hit(Place::Decided)?;
     let unblocked = awards::unblock_no_email(tx, &fold.newly_reachable())?;
     let issued: HashSet<Request> = new.iter().map(request_of).collect();
     for (n, request) in requests {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use self::standing::Mode;
 use super::{Batch, BatchOutcome, Breaker, Health, Item, Outcome, Settings, batch::next_offsets, health::Entry};
 use crate::{
+    failpoint::{Place, hit},
     kafka::{self, Consumer, ConsumerEvents, KafkaError, Position, TopicPartition},
     store::{Disposition, Store, StoreError, event_badges::RulesCache, positions},
     telemetry::Metrics,
@@ -295,10 +296,15 @@ impl Reading<'_> {
         }
         self.commit_at = Instant::now() + COMMIT_EVERY;
         self.uncommitted = false;
+        if hit(Place::BeforeOffsets).is_err() {
+            self.uncommitted = true;
+            return;
+        }
         if let Err(error) = self.consumer.commit_async() {
             self.uncommitted = true;
             tracing::warn!(error.code = error.code(), "offsets were not committed: {error}");
         }
+        self.uncommitted |= hit(Place::AfterOffsets).is_err();
     }
 
     fn measure_lag(&mut self) {

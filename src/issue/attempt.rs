@@ -20,6 +20,7 @@ use crate::{
         badge_class::BadgeClass,
         next_step::{self, Attempt, Outcome, next_step},
     },
+    failpoint::{Place, hit},
     store::{
         StoreError,
         assertions::{self, NewAssertion},
@@ -98,7 +99,10 @@ impl Issuer {
             if !self.has_time(claimed) {
                 return Ok(Ended::Unused(Unused::NoTime));
             }
-            match self.call(self.backend.look_up(&request)).await {
+            hit(Place::LookingUp)?;
+            let said = self.call(self.backend.look_up(&request)).await;
+            hit(Place::LookedUp)?;
+            match said {
                 Ok(Some(found)) => return Ok(Ended::Issued(Box::new(found), Box::new(request.badge_class))),
                 Ok(None) => {
                     let step = self.next(award, &Outcome::NotFound, true);
@@ -112,7 +116,10 @@ impl Issuer {
         if !self.has_time(claimed) {
             return Ok(Ended::Unused(Unused::NoTime));
         }
-        match self.call(self.backend.award(&request)).await {
+        hit(Place::BeforeRequest)?;
+        let answer = self.call(self.backend.award(&request)).await;
+        hit(Place::Answered)?;
+        match answer {
             Ok(issued) => Ok(Ended::Issued(Box::new(issued), Box::new(request.badge_class))),
             Err(error @ BackendError::AlreadyAwarded { .. }) => {
                 Ok(self.already_awarded(award, request, claimed, error).await)

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{IssueError, Issuer, delta};
 use crate::{
     backend::{BackendError, RevokeRequest},
+    failpoint::{Place, hit},
     retry::Backoff,
     store::{
         Patience, StoreError,
@@ -48,6 +49,9 @@ impl Issuer {
             .run(move |store| store.transaction("claim_revocations", |tx| revocations::claim(tx, CLAIM, lease)))
             .await?;
         let number = claimed.len();
+        if number > 0 {
+            hit(Place::RevocationClaimed)?;
+        }
         for revocation in claimed {
             // What is left is taken again when its lease runs out.
             if stop.is_cancelled() {
@@ -60,6 +64,7 @@ impl Issuer {
 
     async fn revoke(&self, revocation: ClaimedRevocation) -> Result<(), StoreError> {
         let outcome = self.revoke_at_backend(&revocation).await;
+        hit(Place::RevokedAtBackend)?;
         let (award, attempts) = (revocation.award, revocation.attempts);
         match outcome {
             Ok(()) => {
@@ -69,6 +74,7 @@ impl Issuer {
                         store.transaction("complete_revocation", |tx| revocations::complete(tx, &revocation))
                     })
                     .await?;
+                hit(Place::RevocationKept)?;
                 if written {
                     tracing::info!(award.id = %award.0, "the assertion of award {} was revoked", award.0);
                     self.published_wake.notify_one();

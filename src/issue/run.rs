@@ -12,9 +12,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{IssueError, Issuer, attempt::Done, delta};
-use crate::store::{
-    Patience, StoreError, Tx,
-    awards::{self, Claim},
+use crate::{
+    failpoint::{Place, hit},
+    store::{
+        Patience, StoreError, Tx,
+        awards::{self, Claim},
+    },
 };
 
 /// Awards that a local backend issues in one transaction.
@@ -172,12 +175,17 @@ impl Issuer {
         let claim = move |tx: &mut Tx<'_>| awards::claim(tx, limit, lease, settle);
         // What the backend is asked outside this process must be known to have been asked.
         let local = self.backend.is_local();
-        self.store
+        let claim = self
+            .store
             .run(move |store| match local {
                 true => store.relaxed_transaction(CLAIM, claim),
                 false => store.transaction(CLAIM, claim),
             })
-            .await
+            .await?;
+        if !claim.awards.is_empty() {
+            hit(Place::Claimed)?;
+        }
+        Ok(claim)
     }
 
     /// Waits to be woken, or a while.

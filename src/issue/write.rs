@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Issuer, attempt::Done};
 use crate::{
     domain::award::AwardState,
+    failpoint::{Place, hit},
     store::{
         Disposition, Patience, StoreError,
         awards::{self, Completed, Step},
@@ -114,7 +115,8 @@ impl Issuer {
                         Ok((issued, moved))
                     })
                 })
-                .await;
+                .await
+                .and_then(|written| Ok(hit(Place::Issued).map(|()| written)?));
             match written {
                 Ok((issued, moved)) => {
                     patience.rest();

@@ -3,6 +3,7 @@
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error};
 
 use super::connection::{self, AnyConnection};
+use crate::failpoint::Injected;
 
 /// Why a transaction did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +138,12 @@ impl StoreError {
             Self::Data { message, .. } if connection::ping(conn).is_err() => Self::Unavailable { message },
             other => other,
         }
+    }
+}
+
+impl From<Injected> for StoreError {
+    fn from(injected: Injected) -> Self {
+        Self::unavailable(injected)
     }
 }
 

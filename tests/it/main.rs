@@ -9,6 +9,7 @@ mod commands;
 mod dead_letters;
 mod deployment;
 mod e2e_api;
+mod e2e_crash;
 mod e2e_fixtures;
 mod e2e_ingest;
 mod e2e_open_badges;

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     backend::{BackendError, BoxFuture},
     clock::Clock,
+    failpoint::{Place, hit},
     retry::Backoff,
     secret::Secret,
 };
@@ -131,7 +132,10 @@ impl Tokens {
         }
         let shared = Arc::clone(&self.0);
         match tokio::spawn(async move { shared.obtain().await }).await {
-            Ok(result) => result,
+            Ok(result) => {
+                hit(Place::TokenFetched).map_err(|injected| not_sent(&injected.to_string(), None))?;
+                result
+            }
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Err(not_sent("the process is stopping", None)),
         }

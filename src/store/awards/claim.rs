@@ -16,6 +16,7 @@ use crate::{
         award::{AwardId, AwardState, Reason, RuleKind},
         badge_class::{BadgeClass, BadgeClassId, BadgeClassKey},
     },
+    failpoint::{Place, hit},
     store::{AnyConnection, StoreError, Tx, prepared::Prepare, unfold},
 };
 
@@ -158,6 +159,9 @@ pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta, settle: TimeDelta)
     let now = tx.now()?;
     expire_leases(tx, now, settle)?;
     let due = due(tx, now, limit)?;
+    if !due.is_empty() {
+        hit(Place::Selected)?;
+    }
     let more = due.len() == limit;
     let (ready, without_email): (Vec<DueRow>, Vec<DueRow>) = due.into_iter().partition(|row| row.recipient.is_some());
     if !without_email.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use super::logs;
 use super::process::{self, Process};
@@ -15,6 +16,7 @@ pub struct BinaryApp {
     process: Process,
     log: PathBuf,
     roles: &'static str,
+    may_panic: bool,
 }
 
 impl BinaryApp {
@@ -36,6 +38,7 @@ impl BinaryApp {
             process,
             log,
             roles,
+            may_panic: false,
         };
         app.wait_until_ready();
         app
@@ -52,6 +55,21 @@ impl BinaryApp {
         self.roles = roles;
         self.process = spawn(&self.world.settings, roles, &self.log);
         self.wait_until_ready();
+    }
+
+    /// The commands and the next start do without this setting.
+    pub fn forget(&mut self, setting: &str) {
+        self.world.settings.remove(setting);
+    }
+
+    /// A panic was ordered.
+    pub fn may_panic(&mut self) {
+        self.may_panic = true;
+    }
+
+    /// How it ended; nothing as long as it runs.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.process.exit_status()
     }
 
     /// `kill -9`.
@@ -139,7 +157,10 @@ impl Drop for BinaryApp {
             return;
         }
         assert_eq!(logs::leak(&log), None, "the log says what it must not");
-        assert!(!log.contains("panicked at"), "something panicked: {log}");
+        assert!(
+            self.may_panic || !log.contains("panicked at"),
+            "something panicked: {log}"
+        );
         let letters = self.world.letters();
         assert_eq!(letters.len(), self.world.dead_letters, "dead letters: {letters:?}");
     }

@@ -59,6 +59,15 @@ impl Plan {
         self.database = database;
     }
 
+    /// A further process of the same service, on the same database of the cluster.
+    pub fn also(world: &World) -> Self {
+        Self {
+            database: world.database.also(),
+            settings: world.settings.clone(),
+            dead_letters: world.dead_letters,
+        }
+    }
+
     /// Issue by this Badgr.
     pub fn badgr(&mut self, badgr: &FakeBadgr) {
         self.set("BADGR_BASE_URL", &badgr.url());

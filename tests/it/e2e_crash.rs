@@ -1,0 +1,335 @@
+//! The process dies, panics, fails or stalls, once, at each step of an event's way (RELIABILITY.md §1.5); afterwards
+//! each badge is there once, at Badgr, in the database and on the topic.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use accolade::failpoint::Place;
+
+use crate::harness::binary::BinaryApp;
+use crate::harness::database::Database;
+use crate::harness::events::{Event, Learner, course};
+use crate::harness::fake_badgr::{FakeBadgr, Fault, Operation};
+use crate::harness::kafka::RealKafka;
+use crate::harness::topics::Outgoing;
+use crate::harness::world::{Plan, World, eventually, once_each, seed};
+
+/// For each part of a case, beside other cases and other tests.
+const LONG: Duration = Duration::from_secs(240);
+/// Cases at the same time: most of their time they wait for sessions to run out.
+const AT_ONCE: usize = 6;
+
+const ACTIONS: [Action; 4] = [Action::Exit, Action::Panic, Action::Error, Action::Wait];
+
+/// What happens to the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    /// It dies at once.
+    Exit,
+    /// It panics.
+    Panic,
+    /// The step answers with an error.
+    Error,
+    /// It stalls until another process has done all that it may do, longer than its leases last.
+    Wait,
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Panic => "panic",
+            Self::Error => "error",
+            Self::Wait => "wait",
+        }
+    }
+}
+
+/// What leads to a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Road {
+    /// Events that bring badges.
+    Events,
+    /// The backend answers an award with a 500 after it carried it out.
+    Uncertain,
+    /// A badge is lost, and to be revoked.
+    Loss,
+    /// A configuration is activated after the events.
+    Activation,
+}
+
+/// What a place is like: how to get there, and whether the others can go on while a process stalls there.
+fn nature(place: Place) -> (Road, bool) {
+    use Place::{
+        Acknowledged, AfterCommit, AfterOffsets, Answered, BeforeCommit, BeforeOffsets, BeforeRequest, Begun, Claimed,
+        Decided, FactsWritten, Issued, Locked, LookedUp, LookingUp, Marked, Polled, RelayClaimed, RevocationClaimed,
+        RevocationKept, RevokedAtBackend, Selected, Sent, SliceEvaluated, SliceKept, TokenFetched,
+    };
+    match place {
+        // It keeps its partitions, and before the commit its locks.
+        Polled | Begun | Locked | FactsWritten | Decided | BeforeCommit | AfterCommit | BeforeOffsets
+        | AfterOffsets | Selected => (Road::Events, false),
+        Claimed | TokenFetched | BeforeRequest | Answered | Issued | RelayClaimed | Sent | Acknowledged | Marked => {
+            (Road::Events, true)
+        }
+        LookingUp | LookedUp => (Road::Uncertain, true),
+        RevocationClaimed | RevokedAtBackend | RevocationKept => (Road::Loss, true),
+        SliceEvaluated => (Road::Activation, false),
+        SliceKept => (Road::Activation, true),
+    }
+}
+
+/// Between the look at its lease and the request nothing can hold a process back that stalls: Badgr takes no fencing
+/// token (RELIABILITY.md §3). The assertion that is too many is found by the comparison with Badgr.
+fn may_double_at_badgr(place: Place, action: Action) -> bool {
+    action == Action::Wait && matches!(place, Place::TokenFetched | Place::BeforeRequest)
+}
+
+struct Case {
+    place: Place,
+    action: Action,
+    badgr: FakeBadgr,
+    file: PathBuf,
+    learner: Learner,
+}
+
+impl Case {
+    /// What Badgr holds for the learner: (live, revoked).
+    fn at_badgr(&self) -> (usize, usize) {
+        let email = self.learner.email.as_deref().expect("an address");
+        let live = self.badgr.live_assertions_of(email).len();
+        (live, self.badgr.assertions().len() - live)
+    }
+
+    fn plan(&self) -> Plan {
+        let mut plan = Plan::new();
+        plan.database(Database::postgres());
+        plan.badgr(&self.badgr);
+        plan.kafka(RealKafka::shared());
+        plan.set("BADGR_TIMEOUT", "2");
+        plan.set("REVOKE_ON_LOSS", "true");
+        // A dead member keeps its partitions for that long.
+        plan.set("KAFKA_SESSION_TIMEOUT_MS", "6000");
+        let order = format!("{}:{}:{}", self.place.name(), self.action.name(), self.file.display());
+        plan.set("ACCOLADE_FAILPOINT", &order);
+        plan
+    }
+
+    async fn run(&self) {
+        let (road, others_go_on) = nature(self.place);
+        let mut app = BinaryApp::start(self.plan());
+        app.forget("ACCOLADE_FAILPOINT");
+        let mut records = vec![Event::enrollment_created(&self.learner, &course(1))];
+        records.push(records[0].clone());
+        if road == Road::Uncertain {
+            self.badgr.order(Operation::Award, Fault::ErrorAfter);
+        }
+        if road != Road::Activation {
+            app.activate("1,one", "", "");
+        }
+        app.topics.publish_events(&records);
+        if road == Road::Activation {
+            all_read(&app, records.len()).await;
+            app.activate("1,one", "", "");
+        }
+        if road == Road::Loss {
+            eventually("the award is announced", LONG, async || app.announced().len() == 1).await;
+            records.push(Event::enrollment_deactivated(&self.learner, &course(1)));
+            app.topics.publish(&[Outgoing::of(&records[2])]);
+        }
+        eventually("the place is reached", LONG, async || {
+            hurry(&app);
+            self.file.exists()
+        })
+        .await;
+        let second = self.fail(&mut app, others_go_on, records.len(), road).await;
+        self.finished(&app, records.len(), road).await;
+        self.check(&app, road).await;
+        for app in second.iter().chain([&app]) {
+            assert_eq!(app.terminate(), Some(0), "{}", app.log());
+        }
+    }
+
+    /// Lets the action take its course, and what follows from it.
+    async fn fail(&self, app: &mut BinaryApp, others_go_on: bool, records: usize, road: Road) -> Option<BinaryApp> {
+        match self.action {
+            Action::Exit | Action::Panic => {
+                app.may_panic();
+                eventually("the process ends", LONG, async || app.ended().is_some()).await;
+                assert_ne!(app.ended().and_then(|status| status.code()), Some(0));
+                leases_run_out(app);
+                app.start_again();
+                None
+            }
+            Action::Error => {
+                leases_run_out(app);
+                self.finished(app, records, road).await;
+                assert_eq!(app.terminate(), Some(0), "{}", app.log());
+                app.start_again();
+                None
+            }
+            Action::Wait => {
+                // Nobody joins the group while a consumer stalls.
+                let roles = if others_go_on {
+                    "ingest,award,publish,http"
+                } else {
+                    "award,publish,http"
+                };
+                let second = BinaryApp::with_roles(Plan::also(app), roles);
+                if others_go_on {
+                    leases_run_out(app);
+                    self.finished(&second, records, road).await;
+                }
+                std::fs::write(self.file.with_extension("go"), "").expect("the file can be written");
+                Some(second)
+            }
+        }
+    }
+
+    /// Waits until nothing is under way.
+    async fn finished(&self, world: &World, records: usize, road: Road) {
+        all_read(world, records).await;
+        eventually("nothing is under way", LONG, async || {
+            hurry(world);
+            let backfills = "enabled AND backfill_done_at IS NULL";
+            world.database.count("award", "state <> 'published'") == 0
+                && world.database.count("award", "state = 'published'") == 1
+                && world.database.count("outbox", "published_at IS NULL") == 0
+                && world.database.count("revocation", "TRUE") == 0
+                && world.database.count("event_badges_configuration", backfills) == 0
+                && (road != Road::Loss || world.database.count("assertion", "revoked_at IS NOT NULL") == 1)
+        })
+        .await;
+    }
+
+    /// What was sent, the database, Badgr and the topics agree.
+    async fn check(&self, world: &World, road: Road) {
+        let enrolled = if road == Road::Loss { "0" } else { "1" };
+        let counters = "SELECT CAST(enrolled AS text) AS line FROM learner";
+        assert_eq!(world.database.lines(counters), [enrolled], "facts");
+        assert_eq!(world.letters(), Vec::<String>::new());
+        let awarded = world.topics.awarded();
+        assert_eq!(once_each(&awarded).len(), 1, "one announcement, under one id");
+        let urls: BTreeSet<String> = awarded
+            .iter()
+            .map(|record| record.json()["assertion"]["assertion_url"].to_string())
+            .collect();
+        assert_eq!(urls.len(), 1, "of one assertion");
+        let revoked = world.topics.read("badge.revoked");
+        let (expected, announced) = match road {
+            Road::Loss => ((0, 1), 1),
+            _ => ((1, 0), 0),
+        };
+        assert_eq!(once_each(&revoked).len(), announced);
+        if may_double_at_badgr(self.place, self.action) {
+            assert!(self.at_badgr().0 >= 1);
+        } else {
+            assert_eq!(self.at_badgr(), expected, "live and revoked at Badgr");
+        }
+        let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for record in awarded.iter().chain(&revoked) {
+            let id = record.header("ce_id").expect("an id");
+            ids.entry(id)
+                .or_default()
+                .insert(record.header("ce_sequence").expect("a sequence"));
+        }
+        assert!(ids.values().all(|sequences| sequences.len() == 1), "{ids:?}");
+    }
+}
+
+async fn all_read(world: &World, records: usize) {
+    eventually("everything was read", LONG, async || {
+        let sql = "SELECT CAST(coalesce(sum(next_offset), 0) AS text) AS line FROM consumer_position";
+        world.database.lines(sql)[0] == records.to_string()
+    })
+    .await;
+}
+
+/// What waits for its time gets it; nobody works at it meanwhile.
+fn hurry(world: &World) {
+    world.database.lines(
+        "UPDATE award SET next_attempt_at = next_attempt_at - interval '1 hour' \
+         WHERE state IN ('pending', 'uncertain') AND next_attempt_at > clock_timestamp() AT TIME ZONE 'UTC'",
+    );
+}
+
+/// As if the longest lease had passed since the process went away.
+fn leases_run_out(world: &World) {
+    let past = "clock_timestamp() AT TIME ZONE 'UTC' - interval '1 second'";
+    for (table, column, condition) in [
+        ("award", "next_attempt_at", "state = 'issuing'"),
+        (
+            "outbox",
+            "lease_until",
+            "published_at IS NULL AND lease_until IS NOT NULL",
+        ),
+        ("revocation", "next_attempt_at", "TRUE"),
+        (
+            "event_badges_configuration",
+            "backfill_until",
+            "backfill_until IS NOT NULL",
+        ),
+        ("token_cache", "lease_until", "lease_until IS NOT NULL"),
+    ] {
+        let sql = format!("UPDATE {table} SET {column} = {past} WHERE {condition}");
+        world.database.lines(&sql);
+    }
+}
+
+/// Runs these cases, some at a time; all that fail are told.
+fn run_all(cases: VecDeque<(Place, Action)>) {
+    let number = cases.len();
+    let (todo, failed) = (Mutex::new(cases), Mutex::new(Vec::new()));
+    let next = || todo.lock().expect("nobody panics here").pop_front();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((place, action)) = next() {
+                    let directory = tempfile::tempdir().expect("a temporary directory");
+                    let case = || run_one(place, action, directory.path());
+                    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(case)).is_err() {
+                        let mut failed = failed.lock().expect("nobody panics here");
+                        failed.push(format!("{} {}", place.name(), action.name()));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("nobody panics here");
+    assert!(failed.is_empty(), "{} of {number} failed: {failed:?}", failed.len());
+    println!("{number} cases");
+}
+
+fn run_one(place: Place, action: Action, directory: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let case = Case {
+            place,
+            action,
+            badgr: FakeBadgr::start().await,
+            file: directory.join("reached"),
+            learner: Learner::new(1),
+        };
+        case.run().await;
+    });
+}
+
+/// Each place with one action, another one in each run; all of them with `ACCOLADE_TEST_LONG` (`tests/run long`).
+#[test]
+fn whatever_happens_at_any_step_each_badge_is_there_once() {
+    let whole = std::env::var_os("ACCOLADE_TEST_LONG").is_some();
+    let turn = usize::try_from(seed() % 4).expect("small");
+    let only = std::env::var("ACCOLADE_TEST_PLACE").ok();
+    let cases = Place::ALL.iter().enumerate().flat_map(|(n, place)| {
+        let one = ACTIONS[(n + turn) % ACTIONS.len()];
+        let actions = ACTIONS.into_iter().filter(move |action| whole || *action == one);
+        actions.map(|action| (*place, action))
+    });
+    let cases = cases.filter(|(place, _)| only.as_deref().is_none_or(|only| place.name() == only));
+    run_all(cases.collect());
+}
