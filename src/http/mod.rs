@@ -18,7 +18,7 @@ use std::{future::IntoFuture as _, io, net::SocketAddr, pin::pin, time::Duration
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
+use tower_http::catch_panic::CatchPanicLayer;
 
 use described::Routes;
 
@@ -53,8 +53,7 @@ pub fn router(state: State) -> Router {
         .into_router()
         .fallback(public::unknown_route)
         .method_not_allowed_fallback(problem::wrong_method)
-        .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(limits::BODY_BYTES))
+        .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
         .layer(middleware::from_fn(limits::time_out))
         .layer(CatchPanicLayer::custom(limits::panicked))
         .layer(middleware::from_fn(problem::document_errors))

@@ -25,7 +25,11 @@ use crate::{
         badge_class::BadgeClassId,
         limits::{check_name, check_url},
     },
-    http::{State, auth::Caller, problem::Problem},
+    http::{
+        State,
+        auth::{Administrator, Caller},
+        problem::Problem,
+    },
     store::{
         StoreError, Tx,
         api_reads::{self, AssertionFilter, ListedAssertion, ListedAward},
@@ -87,12 +91,11 @@ struct Named {
 )]
 pub(super) async fn award(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(id): Path<String>,
     uri: Uri,
     body: Object,
 ) -> Result<Response, Problem> {
-    caller.require_administrator()?;
     let badge_class = id_of(&id)?;
     let wait = wait_of(&Query::of(&uri))?;
     let request = body.read(request_of)?;

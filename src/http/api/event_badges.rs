@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::evaluate::Condition,
-    http::{State, auth::Caller, problem::Problem},
+    http::{State, auth::Administrator, problem::Problem},
     store::{
         StoreError, Tx,
         event_badges::{self, Configuration},
@@ -117,10 +117,9 @@ struct NewBody {
 )]
 pub(super) async fn list(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     uri: Uri,
 ) -> Result<Json<Page<ConfigurationItem>>, Problem> {
-    caller.require_administrator()?;
     let query = Query::of(&uri);
     let page = query.page()?;
     let all = state.read("list_event_badges", event_badges::list).await?;
@@ -140,10 +139,9 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     body: Object,
 ) -> Result<(StatusCode, Json<ConfigurationItem>), Problem> {
-    caller.require_administrator()?;
     let written = WrittenConfiguration::read(&body.0);
     let actor = caller.actor();
     let added = state.write("add_event_badges", move |tx| {
@@ -168,10 +166,9 @@ pub(super) async fn create(
 )]
 pub(super) async fn preview(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     body: Object,
 ) -> Result<Json<Preview>, Problem> {
-    caller.require_administrator()?;
     // A configuration that is tried out is the one that is sent: `enabled` may be there and says nothing.
     let written = WrittenConfiguration::read(&body.0);
     let reached = state.read("preview_event_badges", move |tx: &mut Tx<'_>| {
