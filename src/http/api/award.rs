@@ -101,7 +101,11 @@ pub(super) async fn award(
     let request = body.read(request_of)?;
     let actor = caller.actor();
     let decided = state.write("award_badge", move |tx| decide(tx, badge_class, &request, &actor));
-    let mut award = decided.await??;
+    let (mut award, is_new) = decided.await??;
+    if is_new {
+        let kind = RuleKind::Requested.as_str();
+        state.metrics().awards_decided.with_label_values(&[kind]).inc();
+    }
     state.wake_issue();
     let deadline = tokio::time::Instant::now() + wait.unwrap_or_default();
     loop {
@@ -220,13 +224,13 @@ fn request_of(fields: &mut Fields<'_>) -> Request {
     }
 }
 
-/// Decides, if it was not decided before, under the learner's lock.
+/// Decides, if it was not decided before, under the learner's lock; says whether it did.
 fn decide(
     tx: &mut Tx<'_>,
     badge_class: BadgeClassId,
     request: &Request,
     actor: &Actor,
-) -> Result<Result<ListedAward, Problem>, StoreError> {
+) -> Result<Result<(ListedAward, bool), Problem>, StoreError> {
     let Some(class) = badge_classes::get(tx, badge_class)? else {
         return Ok(Err(unknown()));
     };
@@ -263,7 +267,7 @@ fn decide(
         let details = json!({"badge_class": badge_class, "learner": learner.0});
         audit::record(tx, actor, Action::Award, &award.id, &details)?;
     }
-    Ok(Ok(award))
+    Ok(Ok((award, is_new)))
 }
 
 fn learner_of(tx: &mut Tx<'_>, named: &Named) -> Result<Result<LearnerId, Problem>, StoreError> {

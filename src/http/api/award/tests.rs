@@ -60,6 +60,28 @@ async fn an_award_is_made_once_for_each_key() {
 }
 
 #[tokio::test]
+async fn an_award_that_was_asked_for_is_counted_once() {
+    let site = site();
+    let counted = || {
+        site.state
+            .metrics()
+            .awards_decided
+            .with_label_values(&["requested"])
+            .get()
+    };
+    for (body, expected) in [
+        (json!({"username": "nobody"}), 0),
+        (json!({"username": "ada"}), 1),
+        (json!({"user_id": 1}), 1),
+        (json!({"username": "ada", "idempotency_key": "second"}), 2),
+        (json!({"username": "bob"}), 3),
+    ] {
+        ask(&site, "", &body).await;
+        assert_eq!(counted(), expected, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn who_waits_gets_the_assertion() {
     let site = site();
     ask(&site, "", &json!({"username": "ada"})).await;
