@@ -9,7 +9,7 @@ use chrono::Datelike as _;
 
 use super::{
     accept::{Representation, preferred},
-    answer::{Answer, IMAGE, PAGE},
+    answer::{Answer, PAGE},
     badge_class::image_url,
     dates, frame, html, is_id, not_found,
     pages::{AwardCard, AwardPage, Revocation},
@@ -127,7 +127,7 @@ pub(super) async fn image(
         );
         Problem::internal()
     })?;
-    Ok(Answer::ok("image/png", IMAGE, baked).to(&headers))
+    Ok(Answer::ok("image/png", PAGE, baked).to(&headers))
 }
 
 /// An award as a list shows it.

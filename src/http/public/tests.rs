@@ -116,6 +116,23 @@ async fn the_image_holds_the_assertion() {
 }
 
 #[tokio::test]
+async fn what_a_revocation_takes_away_is_not_kept_for_long() {
+    let (site, class) = site();
+    let minute = "public, max-age=60";
+    let day = "public, max-age=86400";
+    for (path, kept) in [
+        (format!("/ob2/assertions/{ID}"), minute),
+        (format!("/ob2/assertions/{ID}/image.png"), minute),
+        (format!("/badges/{ID}"), minute),
+        (format!("/ob2/badges/{}/image.png", class.public_id), day),
+        ("/ob2/issuer/image.png".to_owned(), day),
+    ] {
+        let reply = site.get(&path, &[]).await;
+        assert_eq!(reply.header(header::CACHE_CONTROL), kept, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_assertion_is_gone_and_its_page_says_so() {
     let (site, _) = site();
     seed::revoke(&site.store(), ID, "Issued in error");
