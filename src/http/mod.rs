@@ -40,6 +40,8 @@ pub struct Settings {
     pub jwt: JwtSettings,
     /// `ISSUER_…`
     pub issuer: Issuer,
+    /// `ENABLE_OPENBADGES`: nothing is awarded without.
+    pub awards: bool,
     /// Whether this is `accolade demo`, which shows its latest awards on the front page.
     pub is_demo: bool,
 }

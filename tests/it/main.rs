@@ -28,3 +28,4 @@ mod own_backend;
 mod properties;
 mod requested;
 mod story;
+mod switched_off;

@@ -43,6 +43,9 @@ const LONGEST_WAIT_S: f64 = 60.0;
 /// How often it is looked whether the assertion is there.
 const LOOK: Duration = Duration::from_millis(50);
 
+const SWITCHED_OFF: &str = "Badges are switched off here by ENABLE_OPENBADGES=false: nothing was stored. Whoever runs \
+                            this service can set it to true; ask again then.";
+
 /// What is asked for.
 struct Request {
     learner: Named,
@@ -86,7 +89,7 @@ struct Named {
         (status = 200, description = "With `wait`: the assertion, which is there.", body = AssertionItem),
         (status = 202, description = "The award, which is under way.", body = AwardItem),
         (status = 404, description = "There is no such badge class or learner; or the account was retired."),
-        (status = 409, description = "With `wait`: there will be no assertion unless something is repaired, and why."),
+        (status = 409, description = "Badges are switched off by `ENABLE_OPENBADGES`; or, with `wait`: there will be no assertion unless something is repaired, and why."),
     ),
 )]
 pub(super) async fn award(
@@ -99,6 +102,9 @@ pub(super) async fn award(
     let badge_class = id_of(&id)?;
     let wait = wait_of(&Query::of(&uri))?;
     let request = body.read(request_of)?;
+    if !state.settings().awards {
+        return Err(Problem::new(StatusCode::CONFLICT, SWITCHED_OFF));
+    }
     let actor = caller.actor();
     let decided = state.write("award_badge", move |tx| decide(tx, badge_class, &request, &actor));
     let (mut award, is_new) = decided.await??;

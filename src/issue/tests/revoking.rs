@@ -10,7 +10,7 @@ use super::{
     until, until_all,
 };
 use crate::{
-    domain::award::AwardState::Issued,
+    domain::award::AwardState::{Issued, Pending},
     store::{
         Store, assertions,
         audit::{Actor, Via},
@@ -149,6 +149,22 @@ async fn no_address_in_a_link_is_told_and_our_own_record_stays_whole() {
         let (stored, found) = read.expect("read");
         assert_eq!(stored.as_deref(), Some(evidence));
         assert_eq!(found.expect("there").revoked.expect("revoked").1, REASON);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_badge_is_revoked_also_where_nothing_is_awarded() {
+    for database in databases() {
+        let (backend, store) = (Scripted::remote(), database.store());
+        let class = database.badge_class("three");
+        issued(&database, &backend).await.stop().await;
+        database.decide([2], &class);
+        ask(&store);
+        let running = Running::that_only_revokes(&database, &backend);
+        until("told", || events(&store).len() == 2).await;
+        running.stop().await;
+        assert_eq!((backend.count(Call::Revoke), backend.count(Call::Award)), (1, 1));
+        assert!(database.states().contains(&(Pending, 1)), "{:?}", database.states());
     }
 }
 
