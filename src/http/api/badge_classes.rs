@@ -273,7 +273,7 @@ fn change_of(fields: &mut Fields<'_>) -> Change {
         Some(text)
     };
     let (display_name, description, criteria) = (needed("display_name"), needed("description"), needed("criteria"));
-    let mode = fields.text("mode", check_name);
+    let mode = fields.text("mode", check_text);
     let image = match fields.value("image") {
         Some(_) => badge_class::required_image(fields, "image", |_| Err(IMAGE.to_owned())),
         None => None,
