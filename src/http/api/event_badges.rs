@@ -122,9 +122,16 @@ pub(super) async fn list(
 ) -> Result<Json<Page<ConfigurationItem>>, Problem> {
     let query = Query::of(&uri);
     let page = query.page()?;
-    let all = state.read("list_event_badges", event_badges::list).await?;
-    let place = page.within(i64::try_from(all.len()).unwrap_or(i64::MAX))?;
-    Ok(Json(place.page(&state, &query, place.part_of(all).map(item).collect())))
+    let read = state.read("list_event_badges", move |tx| {
+        let place = match page.within(event_badges::count(tx)?) {
+            Ok(place) => place,
+            Err(beyond) => return Ok(Err(beyond)),
+        };
+        Ok(Ok((place, event_badges::page(tx, place.window())?)))
+    });
+    let (place, configurations) = read.await??;
+    let items = configurations.into_iter().map(item).collect();
+    Ok(Json(place.page(&state, &query, items)))
 }
 
 /// Adds a configuration of the course event badges.
