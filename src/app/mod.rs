@@ -142,7 +142,7 @@ impl App {
         if roles.ingest {
             self.spawn_ingest(settings, &reading, &health, &decided, &prepared)?;
         }
-        if roles.award && settings.enable_openbadges {
+        if roles.award {
             self.spawn_issue(settings, clock, &decided, &issued, &prepared)?;
         }
         if roles.publish {
@@ -233,12 +233,19 @@ impl App {
             Arc::clone(issued),
         );
         let (begin, stop) = (wait_for(prepared, &self.stop), self.stop.clone());
+        let awards = settings.enable_openbadges;
         self.intake.spawn("award", async move {
-            if begin.await {
-                issuer.run(stop).await?;
+            match begin.await {
+                true if awards => issuer.run(stop).await?,
+                // What was awarded before is still revoked: a learner may leave.
+                true => issuer.run_revocations(stop).await?,
+                false => {}
             }
             Ok(())
         });
+        if !awards {
+            return Ok(());
+        }
         let backfill = Backfill {
             store: Arc::clone(&self.store),
             metrics: Arc::clone(&self.metrics),

@@ -133,6 +133,7 @@ pub(super) fn http(settings: &Settings, public_url: &str) -> http::Settings {
         public_url: public_url.to_owned(),
         jwt: settings.jwt.clone(),
         issuer: issuer(settings, public_url),
+        awards: settings.enable_openbadges,
         is_demo: settings.is_demo,
     }
 }

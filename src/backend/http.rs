@@ -215,9 +215,8 @@ fn issued(answer: &Answer, base: &Url, recipient: &str) -> Result<Issued, Backen
     let body = body.ok_or_else(|| BackendError::Unknown {
         detail: format!("the backend answers {} with a body that cannot be read", answer.status),
     })?;
-    let issuer = body.data["issuer"]
-        .as_str()
-        .map_or_else(|| base.to_string(), str::to_owned);
+    let data = redact::json(body.data, recipient);
+    let issuer = data["issuer"].as_str().map_or_else(|| base.to_string(), str::to_owned);
     Ok(Issued {
         image_url: body.image_url.unwrap_or_default(),
         assertion_url: body.assertion_url,
@@ -225,7 +224,7 @@ fn issued(answer: &Answer, base: &Url, recipient: &str) -> Result<Issued, Backen
         backend_id: None,
         public_id: None,
         recipient_hash: None,
-        data: redact::json(body.data, recipient),
+        data,
     })
 }
 
@@ -316,6 +315,16 @@ mod tests {
             assert_eq!(issued.issuer, "https://gen.example/issuer");
             assert_eq!(issued.data["to"], "[e-mail]");
         }
+    }
+
+    #[test]
+    fn the_issuer_of_an_award_is_no_address() {
+        let body = json!({"assertion_url": "https://gen.example/1", "data": {"issuer": "Ada <ada@example.com>"}});
+        let issued = issued(&answer(201, &body), &base(), "").expect("issued");
+        assert_eq!(
+            (issued.issuer.as_str(), &issued.data["issuer"]),
+            ("Ada <[e-mail]>", &json!("Ada <[e-mail]>"))
+        );
     }
 
     #[test]

@@ -1,24 +1,18 @@
 //! `accolade awards`
 
-use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+mod list;
 
-use super::{
-    CliError, context,
-    output::{print, print_json, table},
-};
+use clap::{Args, Subcommand};
+
+use super::{CliError, context, output::print};
 use crate::{
     config::Settings,
     domain::award::{AwardId, AwardState},
     store::{
         Store, StoreError, Tx,
-        api_reads::{self, AwardFilter, ListedAward, Window},
         awards::{self, ByHand},
     },
 };
-
-/// Awards of one transaction, and of one read.
-const SOME: i64 = 500;
 
 /// Awards and why they wait: list them, try them again, cancel them
 #[derive(Debug, Subcommand)]
@@ -83,7 +77,7 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<(), CliError>
     let actor = context::actor();
     let database = |error: StoreError| CliError::database(&settings.database_url, &error);
     match command {
-        Command::List { state, json } => print_list(&list(&store, state).map_err(database)?, json),
+        Command::List { state, json } => list::print_pages(list::pages(&store, state, list::PAGE), json, database),
         Command::Retry(Which { id, state }) => {
             let ids = match state {
                 Some(state) => store
@@ -99,73 +93,6 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<(), CliError>
             report(&told(done.map_err(database)?, after_cancel))
         }
     }
-}
-
-fn list(store: &Store, state: Option<AwardState>) -> Result<Vec<ListedAward>, StoreError> {
-    let filter = AwardFilter {
-        state,
-        ..AwardFilter::default()
-    };
-    let mut listed = Vec::new();
-    loop {
-        let window = Window {
-            start: i64::try_from(listed.len()).unwrap_or(i64::MAX),
-            length: SOME,
-        };
-        let page = store.read("list_awards", |tx| api_reads::awards(tx, &filter, window))?;
-        if page.is_empty() {
-            return Ok(listed);
-        }
-        listed.extend(page);
-    }
-}
-
-fn print_list(listed: &[ListedAward], as_json: bool) -> Result<(), CliError> {
-    if as_json {
-        return print_json(&listed.iter().map(in_json).collect::<Vec<_>>());
-    }
-    if listed.is_empty() {
-        return print("no such awards");
-    }
-    let titles = [
-        "ID",
-        "STATE",
-        "REASON",
-        "USER",
-        "BADGE",
-        "ATTEMPTS",
-        "NEXT ATTEMPT",
-        "LAST ERROR",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    let row = |award: &ListedAward| {
-        vec![
-            award.id.clone(),
-            award.state.clone(),
-            award.state_reason.clone().unwrap_or_default(),
-            award.username.clone(),
-            award.badge_class.key.slug.clone(),
-            award.attempts.to_string(),
-            award.next_attempt_at.format("%F %T").to_string(),
-            award.last_error.clone().unwrap_or_default(),
-        ]
-    };
-    let rows: Vec<_> = [titles].into_iter().chain(listed.iter().map(row)).collect();
-    print(&table(&rows))
-}
-
-fn in_json(award: &ListedAward) -> Value {
-    let key = &award.badge_class.key;
-    json!({
-        "id": award.id, "state": award.state, "reason": award.state_reason, "rule": award.rule,
-        "user": {"id": award.learner.0, "username": award.username},
-        "badge_class": {"id": award.badge_class.id.0, "slug": key.slug, "issuing_component": key.issuing_component,
-            "course_id": Some(&key.course_id).filter(|course| !course.is_empty()),
-            "display_name": award.badge_class.display_name},
-        "attempts": award.attempts, "last_error": award.last_error,
-        "next_attempt_at": award.next_attempt_at, "created": award.created,
-    })
 }
 
 /// What became of each award; `None`: there is none of this id.

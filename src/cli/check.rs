@@ -1,6 +1,8 @@
 //! `accolade check`
 
-use std::{sync::Arc, time::Duration};
+mod new_file;
+
+use std::{path::Path, sync::Arc, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
@@ -60,10 +62,10 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
     for warning in &settings.warnings {
         eprintln!("accolade: warning: {warning}");
     }
-    let is_new = context::is_new_file(&settings);
+    let new_file = context::new_file(&settings);
     let store = context::store(&settings);
     let (database, kafka, backend) = tokio::join!(
-        database(&settings, &store, is_new),
+        database(&settings, &store, new_file.as_deref()),
         kafka(&settings),
         backend::reach(&settings)
     );
@@ -88,12 +90,15 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
     Err(CliError::failed(format!("failed: {}", failed.join(", "))))
 }
 
-async fn database(settings: &Settings, store: &Arc<Store>, is_new: bool) -> Result<String, String> {
+async fn database(settings: &Settings, store: &Arc<Store>, new_file: Option<&Path>) -> Result<String, String> {
     let url = &settings.database_url;
-    if is_new {
-        return Ok(format!(
-            "{url}: a new file; `accolade migrate` or `accolade serve` makes it"
-        ));
+    if let Some(path) = new_file {
+        return match new_file::try_out(path) {
+            Ok(()) => Ok(format!(
+                "{url}: a new file; `accolade migrate` or `accolade serve` makes it"
+            )),
+            Err(problem) => Err(format!("{url}: {problem}")),
+        };
     }
     let pending = store
         .run(|store| store.ping().and_then(|()| store.pending_migrations()))

@@ -43,17 +43,19 @@ pub(super) fn store(settings: &Settings) -> Arc<Store> {
     Arc::new(Store::open(&database, Arc::new(SystemClock), Arc::new(Metrics::new())))
 }
 
-/// Whether the database is a SQLite file that nobody has made yet; connecting would make it.
-pub(super) fn is_new_file(settings: &Settings) -> bool {
+/// The SQLite file of the database where nobody has made it yet; connecting would make it.
+pub(super) fn new_file(settings: &Settings) -> Option<PathBuf> {
     let url = settings.database_url.to_string();
-    url.strip_prefix("sqlite://")
-        .is_some_and(|path| !path.starts_with("file:") && !PathBuf::from(path).exists())
+    let path = url
+        .strip_prefix("sqlite://")
+        .filter(|path| !path.starts_with("file:"))?;
+    Some(PathBuf::from(path)).filter(|path| !path.exists())
 }
 
 /// The database, with all its tables.
 pub(super) fn migrated_store(settings: &Settings) -> Result<Arc<Store>, CliError> {
     let url = &settings.database_url;
-    if is_new_file(settings) {
+    if new_file(settings).is_some() {
         return Err(CliError::failed(format!(
             "{url}: no such database; correct DATABASE_URL, or run `accolade migrate` first"
         )));

@@ -8,7 +8,11 @@ use super::{CliError, context, output::print};
 use crate::{
     config::Settings,
     domain::limits::{check_name, check_text},
-    store::{assertions, revocations},
+    store::{
+        Store, StoreError,
+        assertions::{self, Assertion},
+        revocations,
+    },
 };
 
 /// How long the command waits for a service that carries the revocation out.
@@ -18,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Revoke an assertion at the badge backend, then tell of it with badge.revoked
 ///
 /// The running service does it, in its role `award`; the command waits half a minute to see it done. The badge is not
-/// awarded again by itself.
+/// awarded again by itself. Exit code 1 when it is not done by then.
 ///
 /// Example: accolade revoke 0d9c7d6c-3f3c-4f0e-9c57-0b1f2f3a4b5c --reason "awarded by mistake"
 #[derive(Debug, Args)]
@@ -57,23 +61,33 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments) -> Result<(), CliE
         ));
     }
     let looks = WAIT.as_millis() / LOOK.as_millis();
+    let done = see_done(&store, id, &found, looks).map_err(failed)?;
+    done.and_then(|line| print(&line))
+}
+
+/// Looks so often whether a service has revoked it.
+fn see_done(store: &Store, id: &str, found: &Assertion, looks: u128) -> Result<Result<String, CliError>, StoreError> {
     for _ in 0..looks {
-        let read = store.read("revoked_assertion", |tx| {
+        let (revoked, error) = store.read("revoked_assertion", |tx| {
             let revoked = assertions::get(tx, id)?.is_some_and(|assertion| assertion.revoked.is_some());
             Ok((revoked, revocations::last_error(tx, found.learner, found.award)?))
-        });
-        match read.map_err(failed)? {
-            (true, _) => return print(&format!("{id} is revoked")),
+        })?;
+        match (revoked, error) {
+            (true, _) => return Ok(Ok(format!("{id} is revoked"))),
             (false, Some(error)) => {
-                return Err(CliError::failed(format!(
+                return Ok(Err(CliError::failed(format!(
                     "{id}: not revoked yet: {error}; the service goes on trying"
-                )));
+                ))));
             }
             (false, None) => thread::sleep(LOOK),
         }
     }
-    print(&format!(
-        "{id} is to be revoked; no service did it within {} s: start `accolade serve` (role award)",
+    Ok(Err(CliError::failed(format!(
+        "{id}: not revoked yet: it is asked for, and no service did it within {} s; start `accolade serve` (role award), \
+         or see its log; it does it then, and this command run again says so",
         WAIT.as_secs()
-    ))
+    ))))
 }
+
+#[cfg(test)]
+mod tests;

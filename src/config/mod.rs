@@ -217,7 +217,7 @@ impl Settings {
             database_url,
             database_pool_size: values.integer("DATABASE_POOL_SIZE", 10, 1..=1000),
             migrate_on_start: values.bool("MIGRATE_ON_START", true),
-            kafka_bootstrap_servers: values.text("KAFKA_BOOTSTRAP_SERVERS"),
+            kafka_bootstrap_servers: values.servers("KAFKA_BOOTSTRAP_SERVERS"),
             kafka_group_id: values.text("KAFKA_GROUP_ID").unwrap_or_else(|| "accolade".to_owned()),
             kafka_properties,
             ingest_consumers: values.integer("INGEST_CONSUMERS", 2, 1..=64),

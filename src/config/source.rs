@@ -169,7 +169,7 @@ impl Source {
         }
     }
 
-    /// An empty variable counts as not set: container tools pass those on.
+    /// An empty variable counts as not set: container tools pass those on. So does one that names an empty file.
     fn read_environment(&mut self, environment: &HashMap<String, String>, errors: &mut Vec<ConfigError>) {
         let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
         let kafka = environment
@@ -195,8 +195,10 @@ impl Source {
                 (None, Some(path)) => match std::fs::read_to_string(path) {
                     Ok(text) => {
                         let text = text.trim_end_matches(['\r', '\n']).to_owned();
-                        self.values
-                            .insert(name.to_owned(), (Raw::Untyped(text), place(&file_variable)));
+                        if !text.is_empty() {
+                            self.values
+                                .insert(name.to_owned(), (Raw::Untyped(text), place(&file_variable)));
+                        }
                     }
                     Err(error) => errors.push(ConfigError::new(
                         place(&file_variable),

@@ -100,6 +100,78 @@ fn settings_that_need_each_other_are_checked_together() {
 }
 
 #[test]
+fn an_empty_value_counts_as_not_set() {
+    let settings = from_file("BADGR_BASE_URL = \"\"\nKAFKA_SASL_PASSWORD = \"\"\n").expect("nothing is set");
+    assert!(matches!(settings.backend, Backend::Builtin));
+    assert!(settings.kafka_properties.is_empty());
+    let errors = from_file(
+        "BADGING_BACKEND = \"badgr\"\nBADGR_BASE_URL = \"\"\nBADGR_USERNAME = \"\"\nBADGR_PASSWORD = \"\"\nBADGR_ISSUER_SLUG = \"\"\n",
+    );
+    assert_eq!(
+        errors.expect_err("all four are missing"),
+        [
+            "FILE line 2: BADGR_BASE_URL: needed for the badgr backend",
+            "FILE line 3: BADGR_USERNAME: needed for the badgr backend",
+            "FILE line 4: BADGR_PASSWORD: needed for the badgr backend",
+            "FILE line 5: BADGR_ISSUER_SLUG: needed for the badgr backend",
+        ]
+    );
+    let empty = tempfile::NamedTempFile::new().expect("a file");
+    let path = empty.path().display().to_string();
+    let errors = from_environment(&[
+        ("BADGR_BASE_URL", "https://badgr.example"),
+        ("BADGR_USERNAME", ""),
+        ("BADGR_PASSWORD_FILE", &path),
+        ("BADGR_ISSUER_SLUG_FILE", &path),
+        ("BADGR_TIMEOUT_FILE", &path),
+    ]);
+    assert_eq!(
+        errors.expect_err("three are missing"),
+        [
+            "BADGR_USERNAME: needed for the badgr backend",
+            "BADGR_PASSWORD: needed for the badgr backend",
+            "BADGR_ISSUER_SLUG: needed for the badgr backend",
+        ]
+    );
+    let errors = from_file("BADGING_BACKEND = \"http\"\nBACKEND_URL = \"\"\n").expect_err("no URL");
+    assert_eq!(errors, ["FILE line 2: BACKEND_URL: needed for the http backend"]);
+}
+
+#[test]
+fn a_url_with_credentials_is_refused_and_not_quoted() {
+    for (name, others, instead) in [
+        ("BACKEND_URL", &[("BADGING_BACKEND", "http")][..], "BACKEND_TOKEN"),
+        ("BADGR_BASE_URL", &[][..], "BADGR_USERNAME and BADGR_PASSWORD"),
+        ("PUBLIC_URL", &[][..], "is published"),
+        ("ISSUER_URL", &[][..], "is published"),
+        ("EVIDENCE_URL_TEMPLATE", &[][..], "is published"),
+        ("COURSE_ABOUT_URL_TEMPLATE", &[][..], "is published"),
+        (
+            "KAFKA_BOOTSTRAP_SERVERS",
+            &[][..],
+            "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
+        ),
+    ] {
+        for url in [
+            "https://root:hunter2@host.example",
+            "https://hunter2@host.example/{course_id}",
+            "https://:hunter2@host.example/x",
+        ] {
+            let pairs = [&[(name, url)], others].concat();
+            let errors = from_environment(&pairs).expect_err("refused");
+            let of_it: Vec<_> = errors
+                .iter()
+                .filter(|error| error.contains(&format!(": {name}: ")))
+                .collect();
+            assert!(of_it.iter().any(|error| error.contains(instead)), "{name}: {errors:?}");
+            assert!(!errors.iter().any(|error| error.contains("hunter2")), "{errors:?}");
+        }
+    }
+    let plain = from_environment(&[("PUBLIC_URL", "https://host.example/@accolade")]);
+    assert!(plain.is_ok(), "an @ in a path is none");
+}
+
+#[test]
 fn a_dotted_path_names_a_backend_by_its_last_part() {
     let settings = from_environment(&[
         ("BADGING_BACKEND", "lms.djangoapps.badges.backends.badgr.BadgrBackend"),

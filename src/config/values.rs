@@ -35,8 +35,10 @@ impl Values {
         self.errors.push(ConfigError::new(place, problem));
     }
 
+    /// Whether it is set: an empty text counts as not set.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.source.values.contains_key(name)
+        self.raw(name)
+            .is_some_and(|raw| !matches!(raw, Raw::Untyped(text) | Raw::Text(text) if text.is_empty()))
     }
 
     fn raw(&self, name: &str) -> Option<&Raw> {
@@ -108,13 +110,14 @@ impl Values {
         })
     }
 
-    /// An absolute http or https URL; a trailing slash is removed.
+    /// An absolute http or https URL, which is shown, and so has no user name and no password in it; a trailing slash is
+    /// removed.
     pub(super) fn url(&mut self, name: &str) -> Option<String> {
         let text = self.text(name)?;
-        let valid = url::Url::parse(&text)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none());
-        if !valid {
-            self.error(name, "expected an http:// or https:// URL");
+        match url::Url::parse(&text) {
+            Ok(url) if has_credentials(&url) => self.error(name, no_credentials(name)),
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() => {}
+            _ => self.error(name, "expected an http:// or https:// URL"),
         }
         Some(text.trim_end_matches('/').to_owned())
     }
@@ -130,8 +133,19 @@ impl Values {
     pub(super) fn template(&mut self, name: &str) -> Option<String> {
         let text = self.text(name)?;
         let filled = text.replace("{certificate_uuid}", "x").replace("{course_id}", "x");
-        if filled.contains(['{', '}']) || url::Url::parse(&filled).is_err() {
-            self.error(name, "expected a URL with {certificate_uuid} or {course_id} in it");
+        match url::Url::parse(&filled) {
+            Ok(url) if has_credentials(&url) => self.error(name, no_credentials(name)),
+            Ok(_) if !filled.contains(['{', '}']) => {}
+            _ => self.error(name, "expected a URL with {certificate_uuid} or {course_id} in it"),
+        }
+        Some(text)
+    }
+
+    /// Where the brokers are, which is shown.
+    pub(super) fn servers(&mut self, name: &str) -> Option<String> {
+        let text = self.text(name)?;
+        if text.contains('@') {
+            self.error(name, no_credentials(name));
         }
         Some(text)
     }
@@ -173,6 +187,9 @@ impl Values {
             .map(|(name, (raw, place))| (name.clone(), raw.clone(), place.clone()))
             .collect();
         for (name, raw, place) in found {
+            if !self.has(&name) {
+                continue;
+            }
             let property = kafka_property(&name);
             if !kafka::is_known_property(&property) {
                 match place {
@@ -197,4 +214,19 @@ impl Values {
         }
         (properties, warnings)
     }
+}
+
+fn has_credentials(url: &url::Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// What is wrong with a URL that has credentials in it, and what to use instead.
+fn no_credentials(name: &str) -> String {
+    let instead = match name {
+        "BACKEND_URL" => "use BACKEND_TOKEN",
+        "BADGR_BASE_URL" => "use BADGR_USERNAME and BADGR_PASSWORD",
+        "KAFKA_BOOTSTRAP_SERVERS" => "use KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
+        _ => "take them out, for it is published",
+    };
+    format!("must not hold a user name or a password: {instead}")
 }

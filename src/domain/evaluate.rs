@@ -18,6 +18,21 @@ pub struct Rules {
     pub rules: Vec<Rule>,
 }
 
+impl Rules {
+    /// The rules of each badge: two fields may name the same one. In the order of their first rules.
+    pub fn by_badge(&self) -> Vec<Vec<&Rule>> {
+        let mut badges: Vec<Vec<&Rule>> = Vec::new();
+        for rule in &self.rules {
+            let is_same = |badge: &&mut Vec<&Rule>| badge.iter().any(|other| other.badge_class == rule.badge_class);
+            match badges.iter_mut().find(is_same) {
+                Some(badge) => badge.push(rule),
+                None => badges.push(vec![rule]),
+            }
+        }
+        badges
+    }
+}
+
 /// One line of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {

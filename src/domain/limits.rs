@@ -1,6 +1,7 @@
 //! How long texts may be, and what they may hold: the same for events, HTTP and files.
 
-/// Characters of a slug, an issuing component, a user name, an idempotency key.
+/// Characters of a slug, an issuing component, a user name, an idempotency key, and of a course mode that has an image of
+/// its own: it is in a path, and a key that PostgreSQL could not index at the length of a text.
 pub const MAX_NAME: usize = 255;
 /// Characters of a URL.
 pub const MAX_URL: usize = 2048;

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub use self::keys::InvalidJwtSettings;
 use self::keys::Key;
-use super::{State, problem::Problem};
+use super::{State, limits, problem::Problem};
 use crate::{
     secret::Secret,
     store::audit::{Actor, Via},
@@ -181,6 +181,29 @@ impl FromRequestParts<State> for Caller {
                 "Bearer realm=\"accolade\", error=\"invalid_token\"",
             )
         })
+    }
+}
+
+/// An administrator who calls, by a valid token. Nobody else gets as far as the body of the request: the token is looked
+/// at before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Administrator(Caller);
+
+impl Administrator {
+    /// Who is recorded with a change.
+    pub fn actor(&self) -> Actor {
+        self.0.actor()
+    }
+}
+
+impl FromRequestParts<State> for Administrator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        caller.require_administrator()?;
+        limits::check_length(&parts.headers)?;
+        Ok(Self(caller))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -16,6 +16,26 @@ pub(super) const BODY_BYTES: usize = 1024 * 1024;
 
 /// Longer than the longest `?wait=`.
 const TIME: Duration = Duration::from_secs(75);
+
+/// 413 for a body that says itself that it is too long, also where nobody would read it. One that does not say so is
+/// found out by whoever reads it.
+pub(super) fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    match length {
+        Some(length) if length > BODY_BYTES => Err(too_long()),
+        _ => Ok(()),
+    }
+}
+
+/// 413
+pub(super) fn too_long() -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "The body is too large: at most 1 MiB is taken.",
+    )
+}
 
 /// Ends requests that take too long, among them those whose body never comes.
 pub(super) async fn time_out(request: Request, next: Next) -> Response {

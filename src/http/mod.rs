@@ -18,7 +18,7 @@ use std::{future::IntoFuture as _, io, net::SocketAddr, pin::pin, time::Duration
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
+use tower_http::catch_panic::CatchPanicLayer;
 
 use described::Routes;
 
@@ -40,6 +40,8 @@ pub struct Settings {
     pub jwt: JwtSettings,
     /// `ISSUER_…`
     pub issuer: Issuer,
+    /// `ENABLE_OPENBADGES`: nothing is awarded without.
+    pub awards: bool,
     /// Whether this is `accolade demo`, which shows its latest awards on the front page.
     pub is_demo: bool,
 }
@@ -53,8 +55,7 @@ pub fn router(state: State) -> Router {
         .into_router()
         .fallback(public::unknown_route)
         .method_not_allowed_fallback(problem::wrong_method)
-        .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(limits::BODY_BYTES))
+        .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
         .layer(middleware::from_fn(limits::time_out))
         .layer(CatchPanicLayer::custom(limits::panicked))
         .layer(middleware::from_fn(problem::document_errors))

@@ -193,9 +193,8 @@ pub(super) async fn document_errors(request: Request, next: Next) -> Response {
 }
 
 fn detail(status: StatusCode, text: &str) -> String {
-    match status {
-        StatusCode::PAYLOAD_TOO_LARGE => "The body is too large: at most 1 MiB is taken.".to_owned(),
-        _ if text.is_empty() => status.canonical_reason().unwrap_or("Error").to_owned(),
+    match text {
+        "" => status.canonical_reason().unwrap_or("Error").to_owned(),
         _ => text.to_owned(),
     }
 }

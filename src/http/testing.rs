@@ -47,10 +47,19 @@ impl Site {
     }
 
     pub(super) fn with(checks: Vec<ReadinessCheck>, is_demo: bool) -> Self {
+        Self::made(checks, |settings| settings.is_demo = is_demo)
+    }
+
+    /// One where `ENABLE_OPENBADGES` is false.
+    pub(super) fn without_awards() -> Self {
+        Self::made(Vec::new(), |settings| settings.awards = false)
+    }
+
+    fn made(checks: Vec<ReadinessCheck>, change: impl FnOnce(&mut Settings)) -> Self {
         let database = sqlite();
         let stop = CancellationToken::new();
         let jwt = JwtSettings::parse(None, None, Some(&Secret::new(SECRET)), None).expect("keys");
-        let settings = Settings {
+        let mut settings = Settings {
             listen: ([127, 0, 0, 1], 0).into(),
             public_url: PUBLIC_URL.to_owned(),
             jwt,
@@ -64,8 +73,10 @@ impl Site {
                 },
                 image: Some(png()),
             },
-            is_demo,
+            awards: true,
+            is_demo: false,
         };
+        change(&mut settings);
         let metrics = Arc::new(Metrics::new());
         let state = State::new(
             settings,

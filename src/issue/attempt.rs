@@ -27,7 +27,10 @@ use crate::{
         awards::{ClaimedAward, Completed, Step},
         badge_classes,
     },
-    wire::badge_event::{AssertionPart, BADGE_AWARDED, BadgeClassPart, BadgeEvent, ReasonPart, UserPart},
+    wire::{
+        badge_event::{AssertionPart, BADGE_AWARDED, BadgeClassPart, BadgeEvent, ReasonPart, UserPart},
+        redact,
+    },
 };
 
 /// What is to be written of an award.
@@ -236,15 +239,18 @@ impl Issuer {
         let id = issued.public_id.unwrap_or_else(|| Uuid::new_v4().to_string());
         let created = self.store.clock().now();
         let our_image = self.urls.badge_class_image(&badge_class.public_id);
+        let evidence_url = award.evidence_url.as_deref();
+        let told_evidence = evidence_url.and_then(|url| redact::url(url, &award.recipient));
+        let told = |text: &str| redact::text(text, &award.recipient);
         let event = BadgeEvent {
             assertion: AssertionPart {
                 id: &id,
                 created,
                 backend: self.backend.name(),
-                image_url: &issued.image_url,
-                assertion_url: &issued.assertion_url,
-                evidence_url: award.evidence_url.as_deref(),
-                issuer: &issued.issuer,
+                image_url: &told(&issued.image_url),
+                assertion_url: &told(&issued.assertion_url),
+                evidence_url: told_evidence.as_deref(),
+                issuer: &told(&issued.issuer),
                 data: &issued.data,
             },
             badge_class: BadgeClassPart::new(

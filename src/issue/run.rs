@@ -59,6 +59,11 @@ impl Issuer {
         revoked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
+    /// Only revokes, until told to stop: for a service that awards nothing.
+    pub async fn run_revocations(self, stop: CancellationToken) -> Result<(), IssueError> {
+        Arc::new(self).revoke_all(stop).await
+    }
+
     async fn run_local(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         let mut patience = Patience::new("issue");
         while !stop.is_cancelled() {

@@ -36,6 +36,21 @@ impl Running {
     }
 
     fn with(database: &TestDatabase, backend: &Arc<Scripted>, adopt_existing: bool) -> Self {
+        let (issuer, metrics) = Self::issuer(database, backend, adopt_existing);
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(issuer.run(stop.clone()));
+        Self { stop, metrics, task }
+    }
+
+    /// One that awards nothing.
+    fn that_only_revokes(database: &TestDatabase, backend: &Arc<Scripted>) -> Self {
+        let (issuer, metrics) = Self::issuer(database, backend, true);
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(issuer.run_revocations(stop.clone()));
+        Self { stop, metrics, task }
+    }
+
+    fn issuer(database: &TestDatabase, backend: &Arc<Scripted>, adopt_existing: bool) -> (Issuer, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new());
         let issuer = Issuer::new(
             database.store(),
@@ -50,9 +65,7 @@ impl Running {
             Arc::new(Notify::new()),
             Arc::new(Notify::new()),
         );
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(issuer.run(stop.clone()));
-        Self { stop, metrics, task }
+        (issuer, metrics)
     }
 
     /// Stops it as a signal would.

@@ -14,7 +14,7 @@ use diesel::{
 
 use self::rows::{AssertionRow, BadgeClassRow, Count, ListedAssertionRow, assertion_columns, badge_class_columns};
 pub use self::{
-    awards::{AwardFilter, ListedAward, awards, count_awards},
+    awards::{AwardFilter, ListedAward, awards, awards_after, count_awards},
     one::{assertion_of_award, award, award_of},
 };
 use super::{StoreError, Tx};

@@ -1,5 +1,6 @@
 //! The configurations of the course event badges, the rules of the active one, and the fence around its activation.
 
+mod listed;
 mod written;
 
 use std::{
@@ -16,6 +17,7 @@ use diesel::{
     sql_types::{BigInt, Integer, Nullable, Timestamp},
 };
 
+pub use self::listed::{count, list, page};
 pub use self::written::{Refused, set, try_out};
 use super::{
     AnyConnection, StoreError, Tx, connection,
@@ -230,15 +232,6 @@ pub fn get(tx: &mut Tx<'_>, id: i32) -> Result<Option<Configuration>, StoreError
         .first(tx.conn)
         .optional()?;
     Ok(row.map(Into::into))
-}
-
-/// Every configuration, the newest first.
-pub fn list(tx: &mut Tx<'_>) -> Result<Vec<Configuration>, StoreError> {
-    let rows = configuration::table
-        .order(configuration::id.desc())
-        .select(Row::as_select())
-        .load(tx.conn)?;
-    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 /// The rules of the active configuration; `None` where none is active.

@@ -28,12 +28,15 @@ pub struct Reach {
     pub awarded: i64,
 }
 
-#[derive(Default, QueryableByName)]
-struct Counts {
+/// Whom something reaches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, QueryableByName)]
+pub struct Counts {
+    /// Learners who fulfil what it asks for now.
     #[diesel(sql_type = BigInt)]
-    learners: i64,
+    pub learners: i64,
+    /// How many of these were awarded it already.
     #[diesel(sql_type = BigInt)]
-    awarded: i64,
+    pub awarded: i64,
 }
 
 /// Learners who stand at the same counts, and how many of them were awarded a badge.
@@ -54,11 +57,7 @@ struct Standing {
 pub fn reach(tx: &mut Tx<'_>, rules: &Rules) -> Result<Vec<Reach>, StoreError> {
     let standings = standings(tx, rules)?;
     let of_rule = |rule: &Rule| {
-        let counts = match &rule.condition {
-            Condition::Enrolled(n) => past(&standings, rule.badge_class, |standing| standing.enrolled >= *n),
-            Condition::Completed(n) => past(&standings, rule.badge_class, |standing| standing.completed >= *n),
-            Condition::Group(courses) => group(tx, courses, rule.badge_class)?,
-        };
+        let counts = counts(tx, &standings, &[rule])?;
         Ok(Reach {
             badge_class: rule.badge_class_key.clone(),
             condition: rule.condition.clone(),
@@ -67,6 +66,32 @@ pub fn reach(tx: &mut Tx<'_>, rules: &Rules) -> Result<Vec<Reach>, StoreError> {
         })
     };
     rules.rules.iter().map(of_rule).collect()
+}
+
+/// How many learners each badge reaches, in the order of [`Rules::by_badge`]; whoever fulfils several of its rules counts
+/// once.
+pub fn reach_of_badges(tx: &mut Tx<'_>, rules: &Rules) -> Result<Vec<Counts>, StoreError> {
+    let standings = standings(tx, rules)?;
+    let badges = rules.by_badge();
+    badges.iter().map(|badge| counts(tx, &standings, badge)).collect()
+}
+
+/// Of some rules of one badge.
+fn counts(tx: &mut Tx<'_>, standings: &[Standing], rules: &[&Rule]) -> Result<Counts, StoreError> {
+    let Some(badge_class) = rules.first().map(|rule| rule.badge_class) else {
+        return Ok(Counts::default());
+    };
+    if rules.iter().any(|rule| matches!(rule.condition, Condition::Group(_))) {
+        return any(tx, rules, badge_class);
+    }
+    let is_past = |standing: &Standing| {
+        rules.iter().any(|rule| match rule.condition {
+            Condition::Enrolled(n) => standing.enrolled >= n,
+            Condition::Completed(n) => standing.completed >= n,
+            Condition::Group(_) => false,
+        })
+    };
+    Ok(past(standings, badge_class, is_past))
 }
 
 fn past(standings: &[Standing], badge_class: BadgeClassId, is_past: impl Fn(&Standing) -> bool) -> Counts {
@@ -108,27 +133,46 @@ fn standings(tx: &mut Tx<'_>, rules: &Rules) -> Result<Vec<Standing>, StoreError
     .load(tx.conn)?)
 }
 
-/// Who has passed all of these courses; nobody where one is not known here.
-fn group(tx: &mut Tx<'_>, courses: &[CourseKey], badge_class: BadgeClassId) -> Result<Counts, StoreError> {
+/// Who fulfils any of these rules, of which some are groups.
+fn any(tx: &mut Tx<'_>, rules: &[&Rule], badge_class: BadgeClassId) -> Result<Counts, StoreError> {
+    let mut reached = Vec::with_capacity(rules.len());
+    for rule in rules {
+        match &rule.condition {
+            Condition::Enrolled(n) => reached.push(format!("SELECT learner_id FROM learner WHERE enrolled >= {n}")),
+            Condition::Completed(n) => reached.push(format!("SELECT learner_id FROM learner WHERE completed >= {n}")),
+            Condition::Group(courses) => reached.extend(passed(tx, courses)?),
+        }
+    }
+    if reached.is_empty() {
+        return Ok(Counts::default());
+    }
+    Ok(sql_query(format!(
+        "/* preview::any */ WITH reached AS ({}) \
+         SELECT count(*) AS learners, count(a.learner_id) AS awarded FROM reached p \
+         JOIN learner l ON l.learner_id = p.learner_id \
+         LEFT JOIN award a ON a.learner_id = p.learner_id AND a.badge_class_id = {} AND {BY_RULE} \
+         WHERE l.retired_at IS NULL",
+        reached.join(" UNION "),
+        badge_class.0,
+    ))
+    .get_result(tx.conn)?)
+}
+
+/// The query of those who have passed all of these courses; `None`, for nobody, where one is not known here.
+fn passed(tx: &mut Tx<'_>, courses: &[CourseKey]) -> Result<Option<String>, StoreError> {
     let keys: Vec<&str> = courses.iter().map(CourseKey::as_str).collect();
     let ids: Vec<i32> = course::table
         .filter(course::course_key.eq_any(keys))
         .select(course::id)
         .load(tx.conn)?;
     if ids.len() < courses.len() {
-        return Ok(Counts::default());
+        return Ok(None);
     }
     let list: Vec<String> = ids.iter().map(i32::to_string).collect();
-    Ok(sql_query(format!(
-        "/* preview::group */ WITH passed AS (SELECT learner_id FROM learner_course \
-         WHERE passed AND course_id IN ({}) GROUP BY learner_id HAVING count(*) = {}) \
-         SELECT count(*) AS learners, count(a.learner_id) AS awarded FROM passed p \
-         JOIN learner l ON l.learner_id = p.learner_id \
-         LEFT JOIN award a ON a.learner_id = p.learner_id AND a.badge_class_id = {} AND {BY_RULE} \
-         WHERE l.retired_at IS NULL",
+    Ok(Some(format!(
+        "SELECT learner_id FROM learner_course WHERE passed AND course_id IN ({}) \
+         GROUP BY learner_id HAVING count(*) = {}",
         list.join(", "),
         ids.len(),
-        badge_class.0,
-    ))
-    .get_result(tx.conn)?)
+    )))
 }

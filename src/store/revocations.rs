@@ -23,7 +23,10 @@ use super::{
 };
 use crate::{
     domain::{LearnerId, award::AwardId},
-    wire::badge_event::{BADGE_AWARDED, BADGE_REVOKED},
+    wire::{
+        badge_event::{BADGE_AWARDED, BADGE_REVOKED},
+        redact,
+    },
 };
 
 /// A revocation that this process may carry out until its lease runs out.
@@ -230,6 +233,10 @@ fn payload(tx: &mut Tx<'_>, done: &ClaimedRevocation, now: NaiveDateTime) -> Res
     };
     let mut event: Value = serde_json::from_str(&awarded)
         .map_err(|_| StoreError::Corrupt(format!("outgoing event of award {}", done.award.0)))?;
-    event["revocation"] = json!({"time": now.and_utc(), "reason": done.reason});
+    // An imported assertion's was never told before.
+    if let Some(url) = event["assertion"]["evidence_url"].as_str() {
+        event["assertion"]["evidence_url"] = json!(redact::url(url, ""));
+    }
+    event["revocation"] = json!({"time": now.and_utc(), "reason": redact::text(&done.reason, "")});
     Ok(event.to_string())
 }

@@ -24,7 +24,7 @@ pub fn read(fields: &mut Fields<'_>, read_image: impl FnOnce(&str) -> Result<Vec
     let key = read_key(fields);
     NewBadgeClass {
         key,
-        mode: fields.optional("mode", check_name),
+        mode: fields.optional("mode", check_text),
         display_name: fields.required("display_name", check_text),
         description: fields.required("description", check_text),
         criteria: fields.required("criteria", check_text),

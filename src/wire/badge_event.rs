@@ -104,7 +104,7 @@ pub struct UserPart<'a> {
     /// The platform's user id.
     #[schema(value_type = schemas::UserId)]
     pub id: LearnerId,
-    /// Public user name.
+    /// Public user name, as the platform has it: also where its user names are e-mail addresses.
     #[schema(value_type = schemas::Username)]
     pub username: &'a str,
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{
     EventType,
     platform_event::{BadgeClassRef, Course, User},
-    schemas::{CertificateStatus, CertificateUuid, EventMode, IdempotencyKey, UserId, WebUrl},
+    schemas::{CertificateStatus, CertificateUuid, IdempotencyKey, Mode, UserId, WebUrl},
 };
 
 /// A learner is enrolled in a course, or no longer.
@@ -16,7 +16,7 @@ use super::{
 pub(super) struct Enrollment {
     user: User<'static>,
     course: Course<'static>,
-    mode: Option<EventMode>,
+    mode: Option<Mode>,
     /// Whether the learner is enrolled from now on; without it, `enrollment.created` means yes and
     /// `enrollment.deactivated` no.
     #[schema(example = true)]
@@ -30,7 +30,7 @@ pub(super) struct Enrollment {
 pub(super) struct Certificate {
     user: User<'static>,
     course: Course<'static>,
-    mode: Option<EventMode>,
+    mode: Option<Mode>,
     /// Open edX's status of the certificate: the learner has passed with `downloadable` (which counts without a status)
     /// and `generating`, and with no other.
     status: Option<CertificateStatus>,

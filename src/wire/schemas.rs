@@ -90,13 +90,11 @@ described! {
     /// How many items a page has.
     PageSize = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).examples([json!(10)]);
     /// A course mode, such as `verified`; empty where there is none.
-    Mode = text(MAX_NAME, NO_NUL, "verified");
-    /// A course mode, such as `verified`.
+    Mode = text(MAX_TEXT, NO_NUL, "verified");
+    /// A course mode that has an image of its own, such as `verified`.
     GivenMode = text(MAX_NAME, NOT_BLANK, "audit");
-    /// A course mode, such as `verified`.
+    /// A course mode that has an image of its own, such as `verified`.
     ModeInPath = text(MAX_NAME, r"^[^\x00]+$", "verified").min_length(Some(1));
-    /// A course mode.
-    EventMode = text(MAX_TEXT, NO_NUL, "verified");
     /// Open edX's status of a certificate.
     CertificateStatus = string("downloadable");
     /// A certificate's uuid.

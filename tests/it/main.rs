@@ -29,3 +29,4 @@ mod own_backend;
 mod properties;
 mod requested;
 mod story;
+mod switched_off;

@@ -86,7 +86,7 @@ pub(super) fn issued(assertion: &Value, recipient: &str) -> Result<Issued, Backe
     let image_url = text("image").map_or_else(|| format!("{assertion_url}/image"), str::to_owned);
     let issuer = text("issuerOpenBadgeId").or_else(|| text("issuer"));
     Ok(Issued {
-        issuer: issuer.unwrap_or_default().to_owned(),
+        issuer: redact::text(issuer.unwrap_or_default(), recipient),
         assertion_url,
         image_url,
         backend_id: Some(backend_id),

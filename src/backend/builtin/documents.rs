@@ -6,6 +6,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::wire::redact;
+
 /// Open Badges 2.0's JSON-LD context.
 pub const CONTEXT: &str = "https://w3id.org/openbadges/v2";
 
@@ -103,7 +105,7 @@ pub struct AssertionParts<'a> {
     pub salt: &'a str,
     /// `sha256$…` of the recipient, see [`recipient_hash`].
     pub recipient_hash: &'a str,
-    /// Evidence.
+    /// Evidence; the document holds no e-mail address of it.
     pub evidence_url: Option<&'a str>,
     /// When it was issued.
     pub issued_on: DateTime<Utc>,
@@ -153,19 +155,21 @@ pub fn assertion(urls: &Urls, parts: &AssertionParts<'_>) -> Value {
         "issuedOn": parts.issued_on.to_rfc3339_opts(SecondsFormat::Secs, true),
         "image": urls.assertion_image(parts.id),
     });
-    if let Some(url) = parts.evidence_url.filter(|url| !url.is_empty()) {
+    let evidence = parts.evidence_url.filter(|url| !url.is_empty());
+    if let Some(url) = evidence.and_then(|url| redact::url(url, "")) {
         document["evidence"] = json!(url);
     }
     document
 }
 
-/// An assertion that was revoked: to be answered with 410, and with nothing that it once said.
+/// An assertion that was revoked: to be answered with 410, and with nothing that it once said. The reason is without
+/// e-mail addresses.
 pub fn revoked_assertion(urls: &Urls, id: &str, reason: &str) -> Value {
     let mut document = json!({
         "@context": CONTEXT, "type": "Assertion", "id": urls.assertion(id), "revoked": true,
     });
     if !reason.is_empty() {
-        document["revocationReason"] = json!(reason);
+        document["revocationReason"] = json!(redact::text(reason, ""));
     }
     document
 }

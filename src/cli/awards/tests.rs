@@ -2,10 +2,16 @@ use super::*;
 use crate::{
     domain::badge_class::{BadgeClassKey, NewBadgeClass},
     store::{
+        api_reads::ListedAward,
         audit::Actor,
         testing::{databases, seed},
     },
 };
+
+fn listed(store: &Store, state: Option<AwardState>) -> Vec<ListedAward> {
+    let pages: Result<Vec<_>, _> = list::pages(store, state, list::PAGE).collect();
+    pages.expect("read").concat()
+}
 
 const ID: AwardId = AwardId(uuid::Uuid::from_u128(7));
 
@@ -51,7 +57,7 @@ fn only_what_was_not_sent_is_cancelled() {
             let cancel = || each(store, "test", &[ID], |tx, id| awards::cancel_by(tx, id, actor)).expect("done");
             let (lines, refused) = told(cancel(), after_cancel);
             assert_eq!((lines.len(), refused.is_empty()), (usize::from(goes), goes), "{state}");
-            let listed = list(store, Some(AwardState::Cancelled)).expect("read");
+            let listed = listed(store, Some(AwardState::Cancelled));
             assert_eq!(listed.len(), usize::from(goes), "{state}");
             assert!(
                 listed
@@ -74,7 +80,7 @@ fn what_was_given_up_is_tried_again_by_state() {
             let done = each(store, "test", &ids, |tx, id| awards::retry_by(tx, id, actor)).expect("done");
             let (lines, refused) = told(done, after_retry);
             assert!(lines[0].contains(after) && refused.is_empty(), "{lines:?}");
-            assert_eq!(in_json(&list(store, None).expect("read")[0])["state"], after);
+            assert_eq!(list::in_json(&listed(store, None)[0])["state"], after);
         });
     }
 }
@@ -87,4 +93,35 @@ fn unknown_ids_and_wrong_states_are_refused() {
         assert_eq!(told(done, after_retry).1.len(), 1);
     });
     assert!(given_up("pending").is_err() && any_state("waiting").is_err() && award_id("7").is_err());
+}
+
+#[test]
+fn a_list_goes_on_after_the_last_one_whatever_is_decided_meanwhile() {
+    with_award("pending", false, |store, _| {
+        let class = store
+            .read("test", |tx| {
+                let key = BadgeClassKey {
+                    slug: "three".to_owned(),
+                    issuing_component: String::new(),
+                    course_id: String::new(),
+                };
+                crate::store::badge_classes::find(tx, &key)
+            })
+            .expect("read")
+            .expect("there");
+        // Three of one minute, which their ids put in order.
+        for (id, at) in [("b", 2), ("a", 2), ("c", 2), ("d", 3)] {
+            seed::award(store, 42, id, &class, ("pending", None), at);
+        }
+        let mut pages = list::pages(store, Some(AwardState::Pending), 2);
+        let mut next = || -> Option<Vec<String>> {
+            let page = pages.next()?.expect("read");
+            Some(page.into_iter().map(|award| award.id).collect())
+        };
+        assert_eq!(next().as_deref(), Some(&["d".to_owned(), "c".to_owned()][..]));
+        seed::award(store, 42, "newer", &class, ("pending", None), 4);
+        assert_eq!(next().as_deref(), Some(&["b".to_owned(), "a".to_owned()][..]));
+        assert_eq!(next(), Some(vec![ID.0.to_string()]));
+        assert_eq!(next(), None);
+    });
 }

@@ -133,7 +133,7 @@ fn dry_run(store: &Store, as_json: bool, database: impl Fn(&StoreError) -> CliEr
         let Some(rules) = event_badges::active_rules(tx, &RulesCache::default())? else {
             return Ok(None);
         };
-        let reached = preview::reach(tx, &rules)?;
+        let reached = preview::reach_of_badges(tx, &rules)?;
         Ok(Some((rules, backfill::count_learners(tx)?, reached)))
     });
     let Some((rules, learners, reached)) = found.map_err(|error| database(&error))? else {

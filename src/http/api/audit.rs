@@ -17,7 +17,7 @@ use utoipa::{
 use super::page::{Page, Paging, Query};
 use crate::{
     domain::limits::check_name,
-    http::{State, auth::Caller, problem::Problem},
+    http::{State, auth::Administrator, problem::Problem},
     store::audit::{self, Action, Entry, Filter},
     wire::{
         fields::{DAY_OR_TIME, day_or_time},
@@ -88,10 +88,9 @@ impl ToSchema for AuditAction {
 )]
 pub(super) async fn list(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     uri: Uri,
 ) -> Result<Json<Page<AuditItem>>, Problem> {
-    caller.require_administrator()?;
     let query = Query::of(&uri);
     let filter = filter(&query)?;
     let page = query.page()?;

@@ -25,7 +25,11 @@ use crate::{
         badge_class::BadgeClassId,
         limits::{check_name, check_url},
     },
-    http::{State, auth::Caller, problem::Problem},
+    http::{
+        State,
+        auth::{Administrator, Caller},
+        problem::Problem,
+    },
     store::{
         StoreError, Tx,
         api_reads::{self, AssertionFilter, ListedAssertion, ListedAward},
@@ -38,6 +42,9 @@ use crate::{
 const LONGEST_WAIT_S: f64 = 60.0;
 /// How often it is looked whether the assertion is there.
 const LOOK: Duration = Duration::from_millis(50);
+
+const SWITCHED_OFF: &str = "Badges are switched off here by ENABLE_OPENBADGES=false: nothing was stored. Whoever runs \
+                            this service can set it to true; ask again then.";
 
 /// What is asked for.
 struct Request {
@@ -82,23 +89,29 @@ struct Named {
         (status = 200, description = "With `wait`: the assertion, which is there.", body = AssertionItem),
         (status = 202, description = "The award, which is under way.", body = AwardItem),
         (status = 404, description = "There is no such badge class or learner; or the account was retired."),
-        (status = 409, description = "With `wait`: there will be no assertion unless something is repaired, and why."),
+        (status = 409, description = "Badges are switched off by `ENABLE_OPENBADGES`; or, with `wait`: there will be no assertion unless something is repaired, and why."),
     ),
 )]
 pub(super) async fn award(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(id): Path<String>,
     uri: Uri,
     body: Object,
 ) -> Result<Response, Problem> {
-    caller.require_administrator()?;
     let badge_class = id_of(&id)?;
     let wait = wait_of(&Query::of(&uri))?;
     let request = body.read(request_of)?;
+    if !state.settings().awards {
+        return Err(Problem::new(StatusCode::CONFLICT, SWITCHED_OFF));
+    }
     let actor = caller.actor();
     let decided = state.write("award_badge", move |tx| decide(tx, badge_class, &request, &actor));
-    let mut award = decided.await??;
+    let (mut award, is_new) = decided.await??;
+    if is_new {
+        let kind = RuleKind::Requested.as_str();
+        state.metrics().awards_decided.with_label_values(&[kind]).inc();
+    }
     state.wake_issue();
     let deadline = tokio::time::Instant::now() + wait.unwrap_or_default();
     loop {
@@ -217,13 +230,13 @@ fn request_of(fields: &mut Fields<'_>) -> Request {
     }
 }
 
-/// Decides, if it was not decided before, under the learner's lock.
+/// Decides, if it was not decided before, under the learner's lock; says whether it did.
 fn decide(
     tx: &mut Tx<'_>,
     badge_class: BadgeClassId,
     request: &Request,
     actor: &Actor,
-) -> Result<Result<ListedAward, Problem>, StoreError> {
+) -> Result<Result<(ListedAward, bool), Problem>, StoreError> {
     let Some(class) = badge_classes::get(tx, badge_class)? else {
         return Ok(Err(unknown()));
     };
@@ -260,7 +273,7 @@ fn decide(
         let details = json!({"badge_class": badge_class, "learner": learner.0});
         audit::record(tx, actor, Action::Award, &award.id, &details)?;
     }
-    Ok(Ok(award))
+    Ok(Ok((award, is_new)))
 }
 
 fn learner_of(tx: &mut Tx<'_>, named: &Named) -> Result<Result<LearnerId, Problem>, StoreError> {

@@ -15,7 +15,7 @@ use crate::{
         award::{AwardId, AwardState, RuleKind},
         limits::check_name,
     },
-    http::{State, auth::Caller, problem::Problem},
+    http::{State, auth::Administrator, problem::Problem},
     store::{
         api_reads::{self, AwardFilter, ListedAward, Window},
         awards,
@@ -102,10 +102,9 @@ struct BadgeClassItem {
 )]
 pub(super) async fn list(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     uri: Uri,
 ) -> Result<Json<Page<AwardItem>>, Problem> {
-    caller.require_administrator()?;
     let query = Query::of(&uri);
     let wanted = match query.get("state") {
         None => None,
@@ -147,10 +146,9 @@ pub(super) async fn list(
 )]
 pub(super) async fn retry(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(id): Path<String>,
 ) -> Result<Json<AwardItem>, Problem> {
-    caller.require_administrator()?;
     let unknown = || Problem::not_found("There is no award of this id.");
     let id = AwardId(id.parse().map_err(|_| unknown())?);
     let actor = caller.actor();

@@ -22,7 +22,7 @@ use crate::{
         badge_class::{BadgeClass, BadgeClassId, NewBadgeClass},
         limits::{check_name, check_text},
     },
-    http::{State, auth::Caller, problem::Problem},
+    http::{State, auth::Administrator, problem::Problem},
     store::{
         audit::{self, Action},
         badge_classes::{self, BadgeClassFilter, Change},
@@ -136,10 +136,9 @@ struct ChangeBody {
 )]
 pub(super) async fn list(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     uri: Uri,
 ) -> Result<Json<Page<BadgeClassItem>>, Problem> {
-    caller.require_administrator()?;
     let query = Query::of(&uri);
     let filter = BadgeClassFilter {
         slug: query.get("slug").map(str::to_owned),
@@ -179,10 +178,9 @@ pub(super) async fn list(
 )]
 pub(super) async fn read(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     Path(id): Path<String>,
 ) -> Result<Json<BadgeClassItem>, Problem> {
-    caller.require_administrator()?;
     let id = id_of(&id)?;
     let found = state
         .read("read_badge_class", move |tx| badge_classes::get(tx, id))
@@ -204,10 +202,9 @@ pub(super) async fn read(
 )]
 pub(super) async fn create(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     request: Request,
 ) -> Result<Response, Problem> {
-    caller.require_administrator()?;
     let new = new_badge_class(request, &state).await?;
     let actor = caller.actor();
     let made = state.write("create_badge_class", move |tx| {
@@ -233,11 +230,10 @@ pub(super) async fn create(
 )]
 pub(super) async fn change(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(id): Path<String>,
     body: Object,
 ) -> Result<Json<ChangedItem>, Problem> {
-    caller.require_administrator()?;
     let id = id_of(&id)?;
     let change = body.read(change_of)?;
     let actor = caller.actor();
@@ -277,7 +273,7 @@ fn change_of(fields: &mut Fields<'_>) -> Change {
         Some(text)
     };
     let (display_name, description, criteria) = (needed("display_name"), needed("description"), needed("criteria"));
-    let mode = fields.text("mode", check_name);
+    let mode = fields.text("mode", check_text);
     let image = match fields.value("image") {
         Some(_) => badge_class::required_image(fields, "image", |_| Err(IMAGE.to_owned())),
         None => None,

@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Map, Value};
 
 use crate::{
-    http::problem::Problem,
+    http::{limits, problem::Problem},
     wire::fields::{FieldProblem, Fields},
 };
 
@@ -57,12 +57,12 @@ impl<S: Send + Sync> FromRequest<S> for Object {
 
 /// The whole body, as far as the service takes it.
 pub(super) async fn whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|rejection| {
-        Problem::new(
-            rejection.status(),
-            "The body is too large, or did not arrive whole: at most 1 MiB is taken.",
-        )
-    })
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => limits::too_long(),
+            status => Problem::new(status, "The body did not arrive whole. Send it again."),
+        })
 }
 
 /// The media type of a body without its parameters, in lower case.

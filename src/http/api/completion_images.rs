@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::limits::check_name,
-    http::{State, auth::Caller, problem::Problem},
+    http::{State, auth::Administrator, problem::Problem},
     store::completion_images::{self, Change, CompletionImage},
     wire::{
         badge_class::{data_uri, required_image},
@@ -113,8 +113,11 @@ struct ChangeForm {
         (status = 404, description = "There is no such page."),
     ),
 )]
-pub(super) async fn list(Shared(state): Shared<State>, caller: Caller, uri: Uri) -> Result<Json<Page<Item>>, Problem> {
-    caller.require_administrator()?;
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+    _: Administrator,
+    uri: Uri,
+) -> Result<Json<Page<Item>>, Problem> {
     let query = Query::of(&uri);
     let page = query.page()?;
     let read = state.read("list_completion_images", move |tx| {
@@ -140,10 +143,9 @@ pub(super) async fn list(Shared(state): Shared<State>, caller: Caller, uri: Uri)
 )]
 pub(super) async fn read(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     Path(mode): Path<String>,
 ) -> Result<Json<Item>, Problem> {
-    caller.require_administrator()?;
     let mode = known_mode(mode)?;
     let found = state.read("read_completion_image", move |tx| completion_images::get(tx, &mode));
     Ok(Json(item(found.await?.ok_or_else(unknown)?)))
@@ -164,10 +166,9 @@ pub(super) async fn read(
 )]
 pub(super) async fn create(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     request: Request,
 ) -> Result<Response, Problem> {
-    caller.require_administrator()?;
     let (mode, change) = read_body(request, &state, |fields, file| {
         let mode = fields.required("mode", check_name);
         let icon = required_image(fields, "icon", |_| file.ok_or_else(|| ICON.to_owned()));
@@ -198,11 +199,10 @@ pub(super) async fn create(
 )]
 pub(super) async fn change(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(mode): Path<String>,
     request: Request,
 ) -> Result<Json<SetItem>, Problem> {
-    caller.require_administrator()?;
     let mode = known_mode(mode)?;
     let change = read_body(request, &state, |fields, file| {
         let said = fields.text("mode", check_name);
@@ -241,10 +241,9 @@ pub(super) async fn change(
 )]
 pub(super) async fn delete(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(mode): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    caller.require_administrator()?;
     let mode = known_mode(mode)?;
     let actor = caller.actor();
     let deleted = state.write("delete_completion_image", move |tx| {

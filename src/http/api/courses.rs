@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::body::Object;
 use crate::{
     domain::{CourseKey, limits::check_text},
-    http::{State, auth::Caller, problem::Problem},
+    http::{State, auth::Administrator, problem::Problem},
     store::courses::{self, Change, Course},
     wire::{fields::Fields, schemas},
 };
@@ -77,10 +77,9 @@ struct ChangeBody {
 )]
 pub(super) async fn read(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     Path(course): Path<String>,
 ) -> Result<Json<Item>, Problem> {
-    caller.require_administrator()?;
     let key = key_of(&course)?;
     let found = state.read("read_course", move |tx| courses::get(tx, &[&key])).await?;
     let course = found.into_iter().next();
@@ -102,11 +101,10 @@ pub(super) async fn read(
 )]
 pub(super) async fn change(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(course): Path<String>,
     body: Object,
 ) -> Result<Json<ChangedItem>, Problem> {
-    caller.require_administrator()?;
     let key = key_of(&course)?;
     let change = body.read(|fields| change_of(fields, &key))?;
     let turns_on = change.issue_badges == Some(true);

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::page::{Page, Paging, Query};
 use crate::{
     domain::limits::check_name,
-    http::{State, auth::Caller, problem::Problem},
+    http::{State, auth::Administrator, problem::Problem},
     store::dead_letters::{self, DeadLetter, Filter, Replayed},
     wire::{readable::ReadableRecord, schemas},
 };
@@ -104,10 +104,9 @@ pub(super) struct ReplayedItem {
 )]
 pub(super) async fn list(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     uri: Uri,
 ) -> Result<Json<Page<DeadLetterItem>>, Problem> {
-    caller.require_administrator()?;
     let query = Query::of(&uri);
     let wanted = match query.get("state") {
         None => None,
@@ -148,10 +147,9 @@ pub(super) async fn list(
 )]
 pub(super) async fn read(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     Path(id): Path<String>,
 ) -> Result<Json<WholeItem>, Problem> {
-    caller.require_administrator()?;
     let id = id_of(&id)?;
     let found = state.read("read_dead_letter", move |tx| dead_letters::get(tx, id));
     let (letter, record) = found.await?.ok_or_else(unknown)?;
@@ -176,10 +174,9 @@ pub(super) async fn read(
 )]
 pub(super) async fn replay(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(id): Path<String>,
 ) -> Result<Json<ReplayedItem>, Problem> {
-    caller.require_administrator()?;
     let replayed = state.replay(id_of(&id)?, caller.actor()).await?.ok_or_else(unknown)?;
     let Replayed {
         letter,
@@ -211,10 +208,9 @@ pub(super) async fn replay(
 )]
 pub(super) async fn drop(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(id): Path<String>,
 ) -> Result<Json<DeadLetterItem>, Problem> {
-    caller.require_administrator()?;
     let (id, actor) = (id_of(&id)?, caller.actor());
     let dropped = state.write("drop_dead_letter", move |tx| dead_letters::drop_by(tx, id, &actor));
     Ok(Json(item(dropped.await?.ok_or_else(unknown)?.letter)))

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::evaluate::Condition,
-    http::{State, auth::Caller, problem::Problem},
+    http::{State, auth::Administrator, problem::Problem},
     store::{
         StoreError, Tx,
         event_badges::{self, Configuration},
@@ -117,15 +117,21 @@ struct NewBody {
 )]
 pub(super) async fn list(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     uri: Uri,
 ) -> Result<Json<Page<ConfigurationItem>>, Problem> {
-    caller.require_administrator()?;
     let query = Query::of(&uri);
     let page = query.page()?;
-    let all = state.read("list_event_badges", event_badges::list).await?;
-    let place = page.within(i64::try_from(all.len()).unwrap_or(i64::MAX))?;
-    Ok(Json(place.page(&state, &query, place.part_of(all).map(item).collect())))
+    let read = state.read("list_event_badges", move |tx| {
+        let place = match page.within(event_badges::count(tx)?) {
+            Ok(place) => place,
+            Err(beyond) => return Ok(Err(beyond)),
+        };
+        Ok(Ok((place, event_badges::page(tx, place.window())?)))
+    });
+    let (place, configurations) = read.await??;
+    let items = configurations.into_iter().map(item).collect();
+    Ok(Json(place.page(&state, &query, items)))
 }
 
 /// Adds a configuration of the course event badges.
@@ -140,10 +146,9 @@ pub(super) async fn list(
 )]
 pub(super) async fn create(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     body: Object,
 ) -> Result<(StatusCode, Json<ConfigurationItem>), Problem> {
-    caller.require_administrator()?;
     let written = WrittenConfiguration::read(&body.0);
     let actor = caller.actor();
     let added = state.write("add_event_badges", move |tx| {
@@ -168,10 +173,9 @@ pub(super) async fn create(
 )]
 pub(super) async fn preview(
     Shared(state): Shared<State>,
-    caller: Caller,
+    _: Administrator,
     body: Object,
 ) -> Result<Json<Preview>, Problem> {
-    caller.require_administrator()?;
     // A configuration that is tried out is the one that is sent: `enabled` may be there and says nothing.
     let written = WrittenConfiguration::read(&body.0);
     let reached = state.read("preview_event_badges", move |tx: &mut Tx<'_>| {

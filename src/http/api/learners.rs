@@ -7,7 +7,7 @@ use axum::{
 
 use crate::{
     domain::limits::check_name,
-    http::{State, auth::Caller, problem::Problem},
+    http::{State, auth::Administrator, problem::Problem},
     store::retirement,
     wire::schemas,
 };
@@ -27,10 +27,9 @@ use crate::{
 )]
 pub(super) async fn retire(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(username): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    caller.require_administrator()?;
     check_name(&username).map_err(|problem| Problem::field("username", problem))?;
     let actor = caller.actor();
     let retired = state.write("retire_learner", move |tx| retirement::retire(tx, &username, &actor));

@@ -46,3 +46,6 @@ pub(super) fn routes() -> Routes {
         ))
         .add(routes!(courses::read, courses::change))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::body::Object;
 use crate::{
     domain::limits::{check_name, check_text},
-    http::{State, auth::Caller, problem::Problem},
+    http::{State, auth::Administrator, problem::Problem},
     store::{assertions, revocations},
     wire::schemas,
 };
@@ -68,11 +68,10 @@ struct Body {
 )]
 pub(super) async fn revoke(
     Shared(state): Shared<State>,
-    caller: Caller,
+    caller: Administrator,
     Path(id): Path<String>,
     body: Object,
 ) -> Result<(StatusCode, Json<RevokedItem>), Problem> {
-    caller.require_administrator()?;
     let reason = body.read(|fields| fields.required("reason", check_text))?;
     let unknown = || Problem::not_found("There is no assertion of this id.");
     if check_name(&id).is_err() {

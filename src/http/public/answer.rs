@@ -7,9 +7,9 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-/// Pages and documents change with a revocation.
+/// Pages, documents and the images that hold one change with a revocation.
 pub(in crate::http) const PAGE: &str = "public, max-age=60";
-/// Images hardly ever change.
+/// The images of badge classes and of the issuer hardly ever change.
 pub(in crate::http) const IMAGE: &str = "public, max-age=86400";
 
 /// A body and how long it may be kept.

@@ -9,7 +9,7 @@ use chrono::Datelike as _;
 
 use super::{
     accept::{Representation, preferred},
-    answer::{Answer, IMAGE, PAGE},
+    answer::{Answer, PAGE},
     badge_class::image_url,
     dates, frame, html, is_id, not_found,
     pages::{AwardCard, AwardPage, Revocation},
@@ -22,7 +22,7 @@ use crate::{
     },
     http::{State, problem::Problem},
     store::api_reads::{self, PublicAssertion},
-    wire::schemas,
+    wire::{redact, schemas},
 };
 
 /// The name of the backend whose assertions are documents of ours.
@@ -127,7 +127,7 @@ pub(super) async fn image(
         );
         Problem::internal()
     })?;
-    Ok(Answer::ok("image/png", IMAGE, baked).to(&headers))
+    Ok(Answer::ok("image/png", PAGE, baked).to(&headers))
 }
 
 /// An award as a list shows it.
@@ -211,11 +211,11 @@ fn view(state: &State, assertion: PublicAssertion) -> AwardPage {
         issued_in_words: dates::in_words(created),
         issued_year: created.year().to_string(),
         issued_month: created.month().to_string(),
-        evidence_url: assertion.evidence_url,
+        evidence_url: assertion.evidence_url.and_then(|url| redact::url(&url, "")),
         revocation: assertion.revoked.map(|(at, reason)| Revocation {
             date: dates::day(at),
             date_in_words: dates::in_words(at),
-            reason,
+            reason: redact::text(&reason, ""),
         }),
         page_url: urls.page(&assertion.id),
         assertion_url: assertion.assertion_url,

@@ -116,6 +116,23 @@ async fn the_image_holds_the_assertion() {
 }
 
 #[tokio::test]
+async fn what_a_revocation_takes_away_is_not_kept_for_long() {
+    let (site, class) = site();
+    let minute = "public, max-age=60";
+    let day = "public, max-age=86400";
+    for (path, kept) in [
+        (format!("/ob2/assertions/{ID}"), minute),
+        (format!("/ob2/assertions/{ID}/image.png"), minute),
+        (format!("/badges/{ID}"), minute),
+        (format!("/ob2/badges/{}/image.png", class.public_id), day),
+        ("/ob2/issuer/image.png".to_owned(), day),
+    ] {
+        let reply = site.get(&path, &[]).await;
+        assert_eq!(reply.header(header::CACHE_CONTROL), kept, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_revoked_assertion_is_gone_and_its_page_says_so() {
     let (site, _) = site();
     seed::revoke(&site.store(), ID, "Issued in error");
@@ -280,4 +297,41 @@ async fn no_page_shows_a_name_that_is_an_address() {
         let page = site.get(&format!("/badges/{id}"), &[]).await.text();
         assert!(page.contains("a learner") && !page.contains('@'), "{page}");
     }
+}
+
+#[tokio::test]
+async fn no_document_and_no_page_holds_an_address() {
+    let site = Site::new();
+    let store = site.store();
+    seed::learner(&store, 1, "ada", 1);
+    let class = badge_class(&site, "three", "", "");
+    seed::assertion(&store, 1, ID, &class, 1);
+    store
+        .transaction("test", |tx| {
+            use diesel::RunQueryDsl as _;
+            let evidence = "https://lms.example.com/c?for=ada@example.com&n=1";
+            diesel::sql_query(format!("UPDATE assertion SET evidence_url = '{evidence}'")).execute(tx.conn)?;
+            Ok(())
+        })
+        .expect("stored");
+    let read = async || {
+        let document = site.get(&format!("/ob2/assertions/{ID}"), &[]).await;
+        let page = site.get(&format!("/badges/{ID}"), &[]).await;
+        (document, page.text())
+    };
+    let (document, page) = read().await;
+    assert_eq!(
+        document.json()["evidence"],
+        "https://lms.example.com/c?for=%5Be-mail%5D&n=1"
+    );
+    assert!(
+        page.contains("https://lms.example.com/c?for=") && !page.contains('@'),
+        "{page}"
+    );
+    seed::revoke(&store, ID, "ada@example.com asked for it");
+    let (document, page) = read().await;
+    assert_eq!(document.json()["revocationReason"], "[e-mail] asked for it");
+    assert!(page.contains("asked for it") && !page.contains('@'), "{page}");
+    let baked = site.get(&format!("/ob2/assertions/{ID}/image.png"), &[]).await;
+    assert_eq!(baked.status, StatusCode::GONE);
 }

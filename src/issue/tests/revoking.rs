@@ -10,7 +10,7 @@ use super::{
     until, until_all,
 };
 use crate::{
-    domain::award::AwardState::Issued,
+    domain::award::AwardState::{Issued, Pending},
     store::{
         Store, assertions,
         audit::{Actor, Via},
@@ -23,6 +23,8 @@ use crate::{
 /// Longer than what comes before the third attempt, and shorter than an attempt may take.
 const PAUSE: TimeDelta = TimeDelta::seconds(25);
 
+const REASON: &str = "a mistake, as ada@example.com says";
+
 fn ask(store: &Store) -> String {
     let actor = Actor {
         name: "staff".to_owned(),
@@ -31,7 +33,7 @@ fn ask(store: &Store) -> String {
     store
         .transaction("test", |tx| {
             let id: String = assertion::table.select(assertion::id).first(tx.conn)?;
-            revocations::request(tx, &id, "a mistake", &actor)?;
+            revocations::request(tx, &id, REASON, &actor)?;
             // Once more does no harm.
             revocations::request(tx, &id, "another reason", &actor)?;
             Ok(id)
@@ -70,14 +72,14 @@ async fn what_is_revoked_at_the_backend_is_told_after_what_was_awarded() {
             found.and_then(|assertion| assertion.revoked)
         };
         until("revoked", || revoked().is_some()).await;
-        assert_eq!(revoked().expect("revoked").1, "a mistake");
+        assert_eq!(revoked().expect("revoked").1, REASON);
         running.stop().await;
         assert_eq!(backend.count(Call::Revoke), 1);
         let told = events(&store);
         let kinds: Vec<(i64, &str)> = told.iter().map(|(seq, kind, _)| (*seq, kind.as_str())).collect();
         assert_eq!(kinds, [(1, "badge.awarded"), (2, "badge.revoked")]);
         assert_eq!(told[1].2["assertion"], told[0].2["assertion"]);
-        assert_eq!(told[1].2["revocation"]["reason"], "a mistake");
+        assert_eq!(told[1].2["revocation"]["reason"], "a mistake, as [e-mail] says");
         let left: i64 = store
             .read("test", |tx| Ok(revocation::table.count().get_result(tx.conn)?))
             .expect("read");
@@ -120,6 +122,49 @@ async fn a_backend_that_fails_is_asked_again_and_nothing_is_told_before() {
         until("told", || events(&store).len() == 2).await;
         running.stop().await;
         assert_eq!(backend.count(Call::Revoke), 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_address_in_a_link_is_told_and_our_own_record_stays_whole() {
+    let evidence = "https://lms.example.com/c?for=a@example.com&n=1";
+    for database in databases() {
+        let (backend, store) = (Scripted::remote(), database.store());
+        database.decide([1], &database.badge_class("three"));
+        change(&store, &format!("UPDATE award SET evidence_url = '{evidence}'"));
+        let running = Running::start(&database, &backend);
+        until_all(&store, Issued).await;
+        let id = ask(&store);
+        until("told", || events(&store).len() == 2).await;
+        running.stop().await;
+        for (_, kind, event) in events(&store) {
+            let told = &event["assertion"]["evidence_url"];
+            assert_eq!(told, "https://lms.example.com/c?for=%5Be-mail%5D&n=1", "{kind}");
+            assert!(!event.to_string().contains('@'), "{event}");
+        }
+        let read = store.read("test", |tx| {
+            let stored: Option<String> = assertion::table.select(assertion::evidence_url).first(tx.conn)?;
+            Ok((stored, assertions::get(tx, &id)?))
+        });
+        let (stored, found) = read.expect("read");
+        assert_eq!(stored.as_deref(), Some(evidence));
+        assert_eq!(found.expect("there").revoked.expect("revoked").1, REASON);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_badge_is_revoked_also_where_nothing_is_awarded() {
+    for database in databases() {
+        let (backend, store) = (Scripted::remote(), database.store());
+        let class = database.badge_class("three");
+        issued(&database, &backend).await.stop().await;
+        database.decide([2], &class);
+        ask(&store);
+        let running = Running::that_only_revokes(&database, &backend);
+        until("told", || events(&store).len() == 2).await;
+        running.stop().await;
+        assert_eq!((backend.count(Call::Revoke), backend.count(Call::Award)), (1, 1));
+        assert!(database.states().contains(&(Pending, 1)), "{:?}", database.states());
     }
 }
 

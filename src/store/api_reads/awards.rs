@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     RunQueryDsl, sql_query,
-    sql_types::{BigInt, Integer, Text},
+    sql_types::{BigInt, Integer, Text, Timestamp},
 };
 
 use super::{
@@ -99,6 +99,37 @@ pub fn awards(tx: &mut Tx<'_>, filter: &AwardFilter, window: Window) -> Result<V
     .bind::<BigInt, _>(learner.map_or(0, |learner| learner.0))
     .bind::<BigInt, _>(window.length)
     .bind::<BigInt, _>(window.start)
+    .load(tx.conn)?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Awards that come after this one in the list, newest first; from the first one on without one. What is decided or
+/// erased between two calls neither shifts the list nor repeats a part of it.
+pub fn awards_after(
+    tx: &mut Tx<'_>,
+    filter: &AwardFilter,
+    last: Option<&ListedAward>,
+    at_most: i64,
+) -> Result<Vec<ListedAward>, StoreError> {
+    let Some(learner) = learner(tx, filter)? else {
+        return Ok(Vec::new());
+    };
+    let (id, state, slug) = filter.texts();
+    let rows: Vec<AwardRow> = sql_query(format!(
+        "/* awards_after */ SELECT {}{}{FILTER} AND ($6 = 0 OR (w.created_at, w.id) < ($7, $8)) \
+         ORDER BY w.created_at DESC, w.id DESC LIMIT $9",
+        badge_class_columns!(),
+        award_columns!(),
+    ))
+    .bind::<Text, _>(id)
+    .bind::<Text, _>(state)
+    .bind::<Text, _>(slug)
+    .bind::<Integer, _>(i32::from(learner.is_some()))
+    .bind::<BigInt, _>(learner.map_or(0, |learner| learner.0))
+    .bind::<Integer, _>(i32::from(last.is_some()))
+    .bind::<Timestamp, _>(last.map_or(DateTime::UNIX_EPOCH, |last| last.created).naive_utc())
+    .bind::<Text, _>(last.map_or("", |last| &last.id))
+    .bind::<BigInt, _>(at_most)
     .load(tx.conn)?;
     Ok(rows.into_iter().map(Into::into).collect())
 }

@@ -111,6 +111,45 @@ fn populate(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 }
 
 #[test]
+fn whoever_fulfils_several_rules_of_a_badge_counts_once() {
+    for database in testing::databases() {
+        let run = |tx: &mut Tx<'_>| {
+            configure(tx)?;
+            populate(tx)?;
+            let reached = |tx: &mut Tx<'_>, enrolled: &str, completed: &str, groups: &str| {
+                let texts = ConfigurationTexts {
+                    courses_enrolled: enrolled.to_owned(),
+                    courses_completed: completed.to_owned(),
+                    course_groups: groups.to_owned(),
+                };
+                let rules = event_badges::check(tx, &texts)?.expect("rules");
+                let counts = preview::reach_of_badges(tx, &rules)?;
+                Ok::<_, StoreError>(counts.iter().map(|c| (c.learners, c.awarded)).collect::<Vec<_>>())
+            };
+            // Learner 3 enrolled in two and passed some, learner 4 only passed.
+            assert_eq!(reached(tx, "2,two\n9,done", "1,two", "")?, [(2, 0), (0, 0)]);
+            assert_eq!(reached(tx, "2,two", "", "two,edX/A/1,edX/B/1")?, [(2, 0)]);
+            assert_eq!(reached(tx, "2,two", "1,two", "two,edX/A/1")?, [(2, 0)]);
+            assert_eq!(reached(tx, "2,two", "", "two,edX/No/1")?, [(1, 0)]);
+            assert_eq!(reached(tx, "", "", "two,edX/No/1")?, [(0, 0)]);
+            activate_and_award(tx)?;
+            assert_eq!(reached(tx, "2,two", "1,two", "")?, [(2, 1)]);
+            assert_eq!(reached(tx, "2,two", "", "two,edX/A/1")?, [(2, 1)]);
+            Ok(())
+        };
+        database.store().transaction("test", run).expect("committed");
+    }
+}
+
+/// Runs the backfill of [`configure`].
+fn activate_and_award(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let claim = claim_backfill(tx, LEASE)?.expect("it is open");
+    let ended = evaluate_chunk(tx, &claim, &RulesCache::default(), CHUNK, LEASE)?;
+    assert!(matches!(ended, Chunk::Last(_)));
+    Ok(())
+}
+
+#[test]
 fn a_backfill_reaches_everybody_once_in_chunks() {
     for database in testing::databases() {
         let cache = RulesCache::default();

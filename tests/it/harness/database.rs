@@ -1,14 +1,17 @@
 //! The database of one test: SQLite in a directory of its own, or PostgreSQL.
 
+use std::sync::Arc;
+
 use diesel::prelude::*;
 
 use super::postgres::Postgres;
 
-/// An empty database that no other test has.
+/// A database that no other test has, empty at first. It is there as long as one of its clones.
+#[derive(Clone)]
 pub struct Database {
     url: String,
     /// Of SQLite.
-    directory: Option<tempfile::TempDir>,
+    directory: Option<Arc<tempfile::TempDir>>,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -33,7 +36,7 @@ impl Database {
         let url = format!("sqlite://{}", directory.path().join("test.db").display());
         Self {
             url,
-            directory: Some(directory),
+            directory: Some(Arc::new(directory)),
         }
     }
 

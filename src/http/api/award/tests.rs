@@ -15,7 +15,10 @@ async fn ask(site: &Site, query: &str, body: &Value) -> Reply {
 }
 
 fn site() -> Site {
-    let site = Site::new();
+    prepared(Site::new())
+}
+
+fn prepared(site: Site) -> Site {
     badge_class(&site, "three", "my_block", "");
     seed::learner(&site.store(), 1, "ada", 10);
     seed::learner(&site.store(), 2, "bob", 10);
@@ -57,6 +60,41 @@ async fn an_award_is_made_once_for_each_key() {
     assert_ne!(other["id"], award["id"]);
     let listed = site.get_as("staff", "/api/badges/v1/awards/").await.json();
     assert_eq!(listed["count"], 2);
+}
+
+#[tokio::test]
+async fn an_award_that_was_asked_for_is_counted_once() {
+    let site = site();
+    let counted = || {
+        site.state
+            .metrics()
+            .awards_decided
+            .with_label_values(&["requested"])
+            .get()
+    };
+    for (body, expected) in [
+        (json!({"username": "nobody"}), 0),
+        (json!({"username": "ada"}), 1),
+        (json!({"user_id": 1}), 1),
+        (json!({"username": "ada", "idempotency_key": "second"}), 2),
+        (json!({"username": "bob"}), 3),
+    ] {
+        ask(&site, "", &body).await;
+        assert_eq!(counted(), expected, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn where_badges_are_switched_off_it_says_so_and_stores_nothing() {
+    let site = prepared(Site::without_awards());
+    for query in ["", "?wait=5"] {
+        let reply = ask(&site, query, &json!({"username": "ada"})).await;
+        assert_eq!(reply.problem().0, 409, "{}", reply.text());
+        assert!(reply.text().contains("ENABLE_OPENBADGES"), "{}", reply.text());
+    }
+    assert_eq!(ask(&site, "", &json!({})).await.problem().0, 400);
+    assert_eq!(site.get_as("staff", "/api/badges/v1/awards/").await.json()["count"], 0);
+    assert_eq!(site.get_as("staff", "/api/badges/v1/audit/").await.json()["count"], 0);
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! A badge class as a form: text fields, and the image as a file.
 
-use axum::extract::{FromRequest as _, Multipart, Request};
+use axum::{
+    extract::{FromRequest as _, Multipart, Request, multipart::MultipartError},
+    http::StatusCode,
+};
 use serde_json::{Map, Value};
 
 use crate::{
     domain::badge_class::NewBadgeClass,
-    http::{State, problem::Problem},
+    http::{State, limits, problem::Problem},
     wire::{badge_class, fields::Fields},
 };
 
@@ -26,13 +29,11 @@ pub(in crate::http::api) struct Form {
     pub(in crate::http::api) file: Option<Vec<u8>>,
 }
 
-/// Takes the form apart; the file is the field of this name. 400 for what is no form, or no text.
+/// Takes the form apart; the file is the field of this name. 400 for what is no form, or no text; 413 for what is too long.
 pub(in crate::http::api) async fn form(request: Request, state: &State, file: &str) -> Result<Form, Problem> {
-    let wrong = |_| {
-        Problem::field(
-            "body",
-            "expected a form as multipart/form-data makes it, of at most 1 MiB",
-        )
+    let wrong = |error: MultipartError| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => limits::too_long(),
+        _ => Problem::field("body", "expected a form as multipart/form-data makes it, whole"),
     };
     let mut form = Multipart::from_request(request, state).await.map_err(|_| {
         Problem::field(

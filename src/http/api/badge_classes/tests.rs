@@ -4,7 +4,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::{http::testing::Site, wire::badge_class::data_uri};
+use crate::{domain::limits::MAX_TEXT, http::testing::Site, wire::badge_class::data_uri};
 
 const PATH: &str = "/api/badges/v1/badge-classes/";
 
@@ -127,6 +127,31 @@ async fn what_a_badge_class_is_known_by_cannot_be_changed() {
             StatusCode::NOT_FOUND
         );
     }
+}
+
+#[tokio::test]
+async fn a_mode_may_be_as_long_as_in_an_event() {
+    let site = Site::new();
+    let mut class = three();
+    for (mode, status) in [
+        ("m".repeat(MAX_TEXT + 1), StatusCode::BAD_REQUEST),
+        ("m".repeat(MAX_TEXT), StatusCode::CREATED),
+    ] {
+        class["mode"] = json!(mode);
+        let reply = site.send_as("staff", Method::POST, PATH, &class).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+    }
+    let path = format!("{PATH}1/");
+    for (mode, status) in [
+        ("n".repeat(MAX_TEXT + 1), StatusCode::BAD_REQUEST),
+        ("n".repeat(256), StatusCode::OK),
+    ] {
+        let reply = site
+            .send_as("staff", Method::PATCH, &path, &json!({"mode": mode}))
+            .await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+    }
+    assert_eq!(site.get_as("staff", &path).await.json()["mode"], "n".repeat(256));
 }
 
 #[tokio::test]
