@@ -1,5 +1,7 @@
 //! A learner who is everywhere retires, and is nowhere.
 
+mod audited;
+mod maybe_issued;
 mod revoked;
 
 use std::collections::BTreeSet;
