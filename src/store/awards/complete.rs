@@ -22,7 +22,7 @@ use crate::{
     store::{
         AnyConnection, StoreError, Tx, assertions,
         assertions::NewAssertion,
-       
+        losses,
         prepared::Prepare,
         retirement::{self, MAYBE_ISSUED},
         unfold,
@@ -222,7 +222,10 @@ pub fn apply_steps(tx: &mut Tx<'_>, steps: &[Step]) -> Result<Vec<AwardKey>, Sto
             error: step.error.as_deref(),
         })
         .collect();
-    fenced(tx, now, &rows)
+    let moved = fenced(tx, now, &rows)?;
+    // Who no longer qualifies does not get what surely was not sent.
+    losses::take_returned(tx, &moved)?;
+    Ok(moved)
 }
 
 /// What is stored of an assertion whose learner retired while it was issued.
