@@ -50,7 +50,7 @@ fn an_error_that_comes_during_the_retirement_is_not_kept() {
             store.transaction("test", |tx| {
                 retirement::retire(tx, USERNAME, &staff("admin"))?;
                 at_work.send(()).expect("heard");
-                wait_for_a_waiter(tx)
+                crate::store::testing::wait_for_a_waiter(tx)
             })
         });
         has_erased.recv().expect("erased");
@@ -61,24 +61,4 @@ fn an_error_that_comes_during_the_retirement_is_not_kept() {
         retiring.join().expect("no panic").expect("retired");
     });
     is_nowhere(&database, "put off");
-}
-
-/// Until another transaction waits for a lock.
-fn wait_for_a_waiter(tx: &mut crate::store::Tx<'_>) -> Result<(), crate::store::StoreError> {
-    #[derive(diesel::QueryableByName)]
-    struct Waiters {
-        #[diesel(sql_type = diesel::sql_types::BigInt)]
-        count: i64,
-    }
-    let sql = "SELECT count(*) AS count FROM pg_locks WHERE NOT granted AND (database IS NULL OR database = \
-               (SELECT oid FROM pg_database WHERE datname = current_database()))";
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while std::time::Instant::now() < deadline {
-        let waiters: Waiters = sql_query(sql).get_result(tx.conn)?;
-        if waiters.count > 0 {
-            return Ok(());
-        }
-        std::thread::yield_now();
-    }
-    panic!("nobody waits");
 }
