@@ -1,6 +1,7 @@
 //! A learner who is everywhere retires, and is nowhere.
 
 mod audited;
+mod imported;
 mod maybe_issued;
 mod revoked;
 
