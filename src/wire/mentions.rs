@@ -83,7 +83,8 @@ impl Person {
         self.addresses.iter().any(by_address) || is_open && names.any(|name| has(name, true))
     }
 
-    /// The same in the texts of a JSON value; its other values and the names of its members stay.
+    /// Puts something else in the place of each name and address in the texts of a JSON value, and says whether there was
+    /// any. Its other values and the names of its members stay.
     pub fn erased_from_json(&self, json: &mut Value) -> bool {
         match json {
             Value::String(text) => match self.erased_from(text) {
@@ -93,14 +94,18 @@ impl Person {
                 }
                 None => false,
             },
-            Value::Array(items) => items
-                .iter_mut()
-                .fold(false, |any, item| self.erased_from_json(item) || any),
-            Value::Object(members) => members
-                .values_mut()
-                .fold(false, |any, item| self.erased_from_json(item) || any),
+            Value::Array(items) => self.erased_from_all(items.iter_mut()),
+            Value::Object(members) => self.erased_from_all(members.values_mut()),
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
+    }
+
+    fn erased_from_all<'a>(&self, values: impl Iterator<Item = &'a mut Value>) -> bool {
+        let mut any = false;
+        for value in values {
+            any |= self.erased_from_json(value);
+        }
+        any
     }
 
     fn add_if_address(&mut self, name: &str) {

@@ -105,7 +105,7 @@ impl Reader<'_> {
             ));
         }
         let class = match self.classes.get(&read.badge_class) {
-            Some(Class::Here(class)) => Some(class.clone()),
+            Some(Class::Here(class)) => Some(BadgeClass::clone(class)),
             Some(Class::Refused(_)) => {
                 let reason = format!(
                     "badge class {} could not be taken; mend it and run again",

@@ -24,7 +24,7 @@ pub(super) type BadgeClasses = HashMap<String, Class>;
 /// A badge class of the file.
 pub(super) enum Class {
     /// It is here.
-    Here(BadgeClass),
+    Here(Box<BadgeClass>),
     /// It could not be taken. If it is one of the course event badges: its slug, or that it may be any of them.
     Refused(Option<CourseEvents>),
 }
@@ -91,7 +91,7 @@ impl Import<'_> {
         if let Some(problem) = missing.filter(|_| has_stand_in) {
             report.problem(Model::BadgeClass.as_str(), &row.pk, "image", standing_in(&problem));
         }
-        Ok(Class::Here(class))
+        Ok(Class::Here(Box::new(class)))
     }
 
     /// A badge class that is here needs nothing of its row but its identity, and perhaps its image.
@@ -125,7 +125,7 @@ impl Import<'_> {
             let problem = if is_image { standing_in(&problem) } else { problem };
             report.problem(Model::BadgeClass.as_str(), &row.pk, &field, problem);
         }
-        Ok(Class::Here(here))
+        Ok(Class::Here(Box::new(here)))
     }
 }
 
