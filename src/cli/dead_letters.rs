@@ -162,7 +162,8 @@ impl Which {
     }
 }
 
-/// One after the other, and says at once what came of each; at the end, what was refused.
+/// One after the other, and says at once what came of each; at the end, what was refused or failed. Only a database that
+/// cannot be used ends it before.
 fn each(
     ids: &[i64],
     database: impl Fn(StoreError) -> CliError,
@@ -173,15 +174,28 @@ fn each(
     }
     let mut refused = Vec::new();
     for id in ids {
-        match one(*id).map_err(&database)? {
-            Some(Ok(line)) => print(&format!("{id}  {line}"))?,
-            Some(Err(line)) => refused.push(format!("dead letter {id}: {line}")),
-            None => refused.push(unknown(*id)),
+        match one(*id) {
+            Ok(Some(Ok(line))) => print(&format!("{id}  {line}"))?,
+            Ok(Some(Err(line))) => refused.push(format!("dead letter {id}: {line}")),
+            Ok(None) => refused.push(unknown(*id)),
+            // The next ones would fare no better.
+            Err(error) if matches!(error.code(), "database_unavailable" | "database_exhausted") => {
+                refused.extend(causes(database(error)));
+                break;
+            }
+            Err(error) => refused.extend(causes(database(error)).map(|cause| format!("dead letter {id}: {cause}"))),
         }
     }
     match refused.is_empty() {
         true => Ok(()),
         false => Err(CliError::Failed(refused)),
+    }
+}
+
+fn causes(error: CliError) -> impl Iterator<Item = String> {
+    match error {
+        CliError::Usage(causes) | CliError::Failed(causes) => causes.into_iter(),
+        CliError::Closed => Vec::new().into_iter(),
     }
 }
 

@@ -89,8 +89,8 @@ impl Learner {
     /// What texts may call the learner, as far as it is known now.
     pub fn person(&self) -> Person {
         let mut person = Person::new(self.id);
-        person.add_name(self.username.value.as_deref());
-        person.add_name(self.full_name.value.as_deref());
+        person.add_user_name(self.username.value.as_deref());
+        person.add_full_name(self.full_name.value.as_deref());
         person.add_address(self.email.value.as_deref());
         person
     }

@@ -14,7 +14,7 @@ use diesel::{
 use serde::Serialize;
 
 use super::{
-    StoreError, Tx,
+    AnyConnection, StoreError, Tx,
     awards::{AwardKey, KeyRow, NEW_AWARD},
     unfold,
 };
@@ -40,6 +40,13 @@ struct LostCourse<'a> {
     reason: &'a str,
 }
 
+#[derive(Serialize)]
+struct Returned {
+    learner_id: i64,
+    id: String,
+}
+
+const RETURNED: &[(&str, &str)] = &[("learner_id", "bigint"), ("id", "text")];
 const LOST_BADGE: &[(&str, &str)] = &[
     ("learner_id", "bigint"),
     ("badge_class_id", "integer"),
@@ -67,6 +74,7 @@ pub fn apply(tx: &mut Tx<'_>, losses: &[Loss]) -> Result<(), StoreError> {
         LostBadge::Completion(_) => None,
     }));
     let lost = unfold::json(&lost);
+    hold_awards(tx, &lost)?;
     let now = tx.now()?;
     sql_query(format!(
         "/* losses::apply */ UPDATE award SET state = 'cancelled', state_reason = '{LOST}', updated_at = $1 FROM {} \
@@ -87,6 +95,59 @@ pub fn apply(tx: &mut Tx<'_>, losses: &[Loss]) -> Result<(), StoreError> {
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(&lost)
+    .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Takes these awards that came back from a worker, where they were lost meanwhile and surely nothing of them was sent.
+pub(super) fn take_returned(tx: &mut Tx<'_>, awards: &[AwardKey]) -> Result<(), StoreError> {
+    let rows = |keys: &[AwardKey]| {
+        let row = |(learner, award): &AwardKey| Returned {
+            learner_id: learner.0,
+            id: award.0.to_string(),
+        };
+        unfold::json(&keys.iter().map(row).collect::<Vec<_>>())
+    };
+    if awards.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now()?;
+    let taken: Vec<KeyRow> = sql_query(format!(
+        "/* losses::take_returned */ UPDATE award SET state = 'cancelled', state_reason = '{LOST}', updated_at = $1 FROM {} \
+         WHERE award.learner_id = x.learner_id AND award.id = x.id \
+         AND award.state IN ('pending', 'blocked', 'failed', 'dead') AND NOT award.posted \
+         AND EXISTS (SELECT 1 FROM revocation r WHERE r.learner_id = award.learner_id AND r.award_id = award.id \
+         AND r.by_loss) RETURNING award.learner_id, award.id",
+        unfold::rows(tx.conn, "$2", RETURNED),
+    ))
+    .bind::<Timestamp, _>(now)
+    .bind::<Text, _>(rows(awards))
+    .load(tx.conn)?;
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let taken = taken.into_iter().map(KeyRow::key).collect::<Result<Vec<_>, _>>()?;
+    sql_query(format!(
+        "/* losses::take_returned */ DELETE FROM revocation WHERE by_loss AND EXISTS \
+         (SELECT 1 FROM {} WHERE x.learner_id = revocation.learner_id AND x.id = revocation.award_id)",
+        unfold::rows(tx.conn, "$1", RETURNED),
+    ))
+    .bind::<Text, _>(rows(&taken))
+    .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Holds the awards that may be taken: what a worker brings back meanwhile is met by [`take_returned`].
+fn hold_awards(tx: &mut Tx<'_>, lost: &str) -> Result<(), StoreError> {
+    if let AnyConnection::Sqlite(_) = tx.conn {
+        return Ok(());
+    }
+    sql_query(format!(
+        "/* losses::hold_awards */ SELECT 1 FROM {} JOIN award ON {TAKEN} WHERE award.state <> 'cancelled' \
+         ORDER BY award.learner_id, award.id FOR NO KEY UPDATE OF award",
+        unfold::rows(tx.conn, "$1", LOST_BADGE),
+    ))
+    .bind::<Text, _>(lost)
     .execute(tx.conn)?;
     Ok(())
 }

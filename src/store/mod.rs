@@ -143,10 +143,17 @@ impl Store {
         name: &'static str,
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.retried(name, || self.try_transaction(preamble, &mut work))
+    }
+
+    fn retried<T>(
+        &self,
+        name: &'static str,
+        mut attempt: impl FnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut tries = 1;
         loop {
-            let result = self.try_transaction(preamble, &mut work);
-            match result {
+            match attempt() {
                 Err(error) if tries < 5 && error.is_contention() => {
                     self.metrics.db_retries.with_label_values(&[error.sqlstate()]).inc();
                     tracing::debug!(
@@ -161,25 +168,27 @@ impl Store {
         }
     }
 
-    /// Runs the closure in a transaction and takes back all that it did: what it would do.
+    /// Runs the closure in a transaction and takes back all that it did: what it would do. As with a transaction, it runs
+    /// again when another was in the way.
     pub fn rehearsal<T>(
         &self,
         name: &'static str,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+        mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let _writer = self.writer();
-        let rehearsed = self.connect().and_then(|mut conn| {
-            let mut open = connection::OpenTransaction::begin(&mut conn.conn, "")?;
-            let mut tx = Tx {
-                conn: open.connection(),
-                now: None,
-                clock: &*self.clock,
-            };
-            let result = work(&mut tx);
-            open.roll_back();
-            result.map_err(|error| conn.doubted(error))
-        });
-        rehearsed.map_err(|error| error.during(name))
+        self.retried(name, || {
+            let _writer = self.writer();
+            self.connect().and_then(|mut conn| {
+                let mut open = connection::OpenTransaction::begin(&mut conn.conn, "")?;
+                let mut tx = Tx {
+                    conn: open.connection(),
+                    now: None,
+                    clock: &*self.clock,
+                };
+                let result = work(&mut tx);
+                open.roll_back();
+                result.map_err(|error| conn.doubted(error))
+            })
+        })
     }
 
     /// Runs the closure on a connection without a transaction: each statement sees what is committed.

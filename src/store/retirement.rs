@@ -6,12 +6,13 @@
 //! Kafka and the badge backend, they erase in their own time.
 
 mod letters;
+mod log;
 
 use std::collections::HashMap;
 
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Nullable, Text, Timestamp},
+    sql_types::{BigInt, Bool, Nullable, Text, Timestamp},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -32,6 +33,11 @@ pub const REASON: &str = "The learner's account was retired.";
 /// The state reason of awards that a retirement stopped, and of those in flight that it stops when they come back.
 pub(super) const RETIRED: &str = "retired";
 
+/// What is kept of an award that a retirement stopped after a request whose outcome is not known: nobody looks it up any
+/// more, for the address is gone.
+pub(super) const MAYBE_ISSUED: &str =
+    "a request of it may have been carried out: look at the badge backend, and revoke the badge there";
+
 /// Learners who retire, by id.
 type People = HashMap<i64, Person>;
 
@@ -41,6 +47,14 @@ struct RecipientRow {
     learner_id: i64,
     #[diesel(sql_type = Nullable<Text>)]
     recipient: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct StoppedRow {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Bool)]
+    maybe_issued: bool,
 }
 
 #[derive(QueryableByName)]
@@ -84,28 +98,6 @@ struct RevocationRow {
     reason: String,
 }
 
-#[derive(QueryableByName)]
-struct EntryRow {
-    #[diesel(sql_type = BigInt)]
-    learner_id: i64,
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Text)]
-    details: String,
-}
-
-#[derive(Serialize)]
-struct ErasedEntry {
-    id: i64,
-    details: String,
-}
-
-#[derive(Serialize)]
-struct NamedActor<'a> {
-    name: &'a str,
-    instead: String,
-}
-
 const EVENT: &[(&str, &str)] = &[("learner_id", "bigint"), ("seq", "bigint"), ("payload", "text")];
 const ASSERTION: &[(&str, &str)] = &[
     ("learner_id", "bigint"),
@@ -115,8 +107,6 @@ const ASSERTION: &[(&str, &str)] = &[
     ("revocation_reason", "text"),
 ];
 const REVOCATION: &[(&str, &str)] = &[("learner_id", "bigint"), ("award_id", "text"), ("reason", "text")];
-const ENTRY: &[(&str, &str)] = &[("id", "bigint"), ("details", "text")];
-const ACTOR: &[(&str, &str)] = &[("name", "text"), ("instead", "text")];
 
 /// Retires the learner of this username and says who it was; `None` if there is none. The same as `learner.retired`,
 /// and an entry in the audit log.
@@ -136,8 +126,9 @@ pub fn retire(tx: &mut Tx<'_>, username: &str, actor: &Actor) -> Result<Option<L
     let person = learner.person();
     learner.retire(now);
     learners::update(tx, &[learner])?;
-    erase(tx, std::slice::from_ref(&person))?;
+    // Who retires the own account is in this entry, too.
     audit::record(tx, actor, Action::RetireLearner, &id.0.to_string(), &json!({}))?;
+    erase(tx, std::slice::from_ref(&person))?;
     Ok(Some(id))
 }
 
@@ -169,8 +160,8 @@ pub fn erase(tx: &mut Tx<'_>, retired: &[Person]) -> Result<(), StoreError> {
     erase_assertions(tx, &ids, &people)?;
     erase_revocations(tx, &ids, &people)?;
     revoke_assertions(tx, &ids)?;
-    erase_entries(tx, &ids, &people)?;
-    erase_actors(tx, &people)?;
+    log::erase_entries(tx, &ids, &people)?;
+    log::erase_actors(tx, &people)?;
     letters::erase(tx, &people)
 }
 
@@ -212,26 +203,41 @@ fn known_from_awards(tx: &mut Tx<'_>, ids: &str, people: &mut People) -> Result<
     .load(tx.conn)?;
     for row in &events {
         if let Some(person) = people.get_mut(&row.learner_id) {
-            person.add_name(badge_event::username_in(&row.payload).as_deref());
+            person.add_user_name(badge_event::username_in(&row.payload).as_deref());
         }
     }
     Ok(events)
 }
 
+/// Says in the log which awards may be at the backend, where nothing revokes them.
+pub(super) fn warn_of_maybe_issued<'a>(awards: impl IntoIterator<Item = &'a str>) {
+    for id in awards {
+        tracing::warn!(
+            award.id = id,
+            "award {id} was cancelled, for its learner retired, but its badge may have been issued: look at the badge \
+             backend for what it issued of this badge class then, and revoke it there"
+        );
+    }
+}
+
 fn stop_awards(tx: &mut Tx<'_>, ids: &str) -> Result<(), StoreError> {
     let now = tx.now()?;
-    sql_query(format!(
-        "/* retirement::stop_awards */ UPDATE award SET recipient = NULL, last_error = NULL, evidence_url = NULL, \
-         idempotency_key = CASE WHEN idempotency_key = '' THEN '' ELSE id END, \
+    let stopped: Vec<StoppedRow> = sql_query(format!(
+        "/* retirement::stop_awards */ UPDATE award SET recipient = NULL, evidence_url = NULL, \
+         last_error = CASE WHEN state = 'uncertain' OR posted AND state IN ('pending', 'blocked', 'failed', 'dead') \
+         THEN '{MAYBE_ISSUED}' END, \
+         posted = (posted OR state = 'uncertain'), idempotency_key = CASE WHEN idempotency_key = '' THEN '' ELSE id END, \
          state_reason = CASE WHEN state IN ('issued', 'published', 'cancelled') THEN state_reason ELSE $1 END, \
          state = CASE WHEN state IN ('issued', 'published', 'issuing') THEN state ELSE 'cancelled' END, \
-         updated_at = $2 WHERE learner_id IN {}",
+         updated_at = $2 WHERE learner_id IN {} RETURNING id, (last_error IS NOT NULL) AS maybe_issued",
         unfold::integers(tx.conn, "$3"),
     ))
     .bind::<Text, _>(RETIRED)
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(ids)
-    .execute(tx.conn)?;
+    .load(tx.conn)?;
+    let maybe_issued = stopped.iter().filter(|row| row.maybe_issued);
+    warn_of_maybe_issued(maybe_issued.map(|row| row.id.as_str()));
     Ok(())
 }
 
@@ -310,64 +316,6 @@ fn erase_revocations(tx: &mut Tx<'_>, ids: &str, people: &People) -> Result<(), 
         unfold::rows(tx.conn, "$1", REVOCATION),
     ))
     .bind::<Text, _>(unfold::json(&rows))
-    .execute(tx.conn)?;
-    Ok(())
-}
-
-/// The audit log names learners by id alone, but for what people wrote of awards and assertions.
-fn erase_entries(tx: &mut Tx<'_>, ids: &str, people: &People) -> Result<(), StoreError> {
-    let rows: Vec<EntryRow> = sql_query(format!(
-        "/* retirement::erase_entries */ SELECT t.learner_id, e.id, e.details FROM audit e JOIN \
-         (SELECT learner_id, id FROM award UNION ALL SELECT learner_id, id FROM assertion) t ON t.id = e.target \
-         WHERE t.learner_id IN {}",
-        unfold::integers(tx.conn, "$1"),
-    ))
-    .bind::<Text, _>(ids)
-    .load(tx.conn)?;
-    let erased = rows.into_iter().filter_map(|row| {
-        let details = people.get(&row.learner_id)?.erased_from(&row.details)?;
-        Some(ErasedEntry { id: row.id, details })
-    });
-    let erased: Vec<ErasedEntry> = erased.collect();
-    if erased.is_empty() {
-        return Ok(());
-    }
-    sql_query(format!(
-        "/* retirement::erase_entries */ UPDATE audit SET details = x.details FROM {} WHERE audit.id = x.id",
-        unfold::rows(tx.conn, "$1", ENTRY),
-    ))
-    .bind::<Text, _>(unfold::json(&erased))
-    .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Who changed something through the API was a user of the platform too, and goes by the id from now on.
-fn erase_actors(tx: &mut Tx<'_>, people: &People) -> Result<(), StoreError> {
-    let named: Vec<NamedActor<'_>> = people
-        .values()
-        .flat_map(|person| {
-            person.names().map(|name| NamedActor {
-                name,
-                instead: format!("learner {}", person.id.0),
-            })
-        })
-        .collect();
-    let named = unfold::json(&named);
-    sql_query(format!(
-        "/* retirement::erase_actors */ UPDATE event_badges_configuration SET changed_by = x.instead FROM {} \
-         WHERE event_badges_configuration.changed_by = x.name AND EXISTS (SELECT 1 FROM audit \
-         WHERE audit.actor = x.name AND audit.via = 'api' AND audit.action = 'event_badges.set' \
-         AND audit.target = CAST(event_badges_configuration.id AS text))",
-        unfold::rows(tx.conn, "$1", ACTOR),
-    ))
-    .bind::<Text, _>(&named)
-    .execute(tx.conn)?;
-    sql_query(format!(
-        "/* retirement::erase_actors */ UPDATE audit SET actor = x.instead FROM {} \
-         WHERE audit.actor = x.name AND audit.via = 'api'",
-        unfold::rows(tx.conn, "$1", ACTOR),
-    ))
-    .bind::<Text, _>(&named)
     .execute(tx.conn)?;
     Ok(())
 }

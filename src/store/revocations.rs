@@ -8,7 +8,7 @@ mod untold;
 use chrono::{NaiveDateTime, TimeDelta};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Integer, Text, Timestamp},
+    sql_types::{BigInt, Bool, Integer, Text, Timestamp},
 };
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ struct Row {
 }
 
 /// Asks for an assertion to be revoked. `None` when there is none of this id; one that is revoked already, or is to be
-/// because somebody asked, stays as it is.
+/// because somebody asked, stays as it is, but what failed is tried again at once.
 pub fn request(tx: &mut Tx<'_>, id: &str, reason: &str, actor: &Actor) -> Result<Option<Assertion>, StoreError> {
     let Some(found) = assertions::get(tx, id)? else {
         return Ok(None);
@@ -73,18 +73,22 @@ pub fn request(tx: &mut Tx<'_>, id: &str, reason: &str, actor: &Actor) -> Result
     if found.revoked.is_some() {
         return Ok(Some(found));
     }
+    // What is said of the learner is met by a retirement, or comes after it.
+    hold(tx, found.learner)?;
     let now = tx.now()?;
-    let inserted = sql_query(
+    let asked = sql_query(
         "/* revocations::request */ INSERT INTO revocation (learner_id, award_id, reason, created_at, next_attempt_at) \
          VALUES ($1, $2, $3, $4, $4) ON CONFLICT (learner_id, award_id) DO UPDATE \
-         SET reason = excluded.reason, by_loss = false WHERE revocation.by_loss",
+         SET reason = CASE WHEN revocation.by_loss THEN excluded.reason ELSE revocation.reason END, by_loss = false, \
+         last_error = NULL, next_attempt_at = excluded.next_attempt_at \
+         WHERE revocation.by_loss OR revocation.last_error IS NOT NULL",
     )
     .bind::<BigInt, _>(found.learner.0)
     .bind::<Text, _>(found.award.0.to_string())
     .bind::<Text, _>(reason)
     .bind::<Timestamp, _>(now)
     .execute(tx.conn)?;
-    if inserted == 1 {
+    if asked == 1 {
         audit::record(tx, actor, Action::Revoke, id, &json!({"reason": reason}))?;
     }
     Ok(Some(found))
@@ -140,28 +144,26 @@ pub fn claim(tx: &mut Tx<'_>, limit: i64, lease: TimeDelta) -> Result<Vec<Claime
 /// not, when the lease went to another.
 pub fn complete(tx: &mut Tx<'_>, done: &ClaimedRevocation) -> Result<bool, StoreError> {
     let award = done.award.0.to_string();
-    let seq: i64 = next_seq(tx, done.learner)?;
-    let gone = diesel::delete(
+    let seq = hold(tx, done.learner)?.next_seq;
+    // A retirement may have changed it since the claim.
+    let reason: Option<String> = diesel::delete(
         revocation::table
             .find((done.learner.0, &award))
             .filter(revocation::lease_token.eq(done.token)),
     )
-    .execute(tx.conn)?;
-    if gone == 0 {
-        return Ok(false);
-    }
+    .returning(revocation::reason)
+    .get_result(tx.conn)
+    .optional()?;
+    let Some(reason) = reason else { return Ok(false) };
     let now = tx.now()?;
     let revoked = diesel::update(assertion::table.find((done.learner.0, &award)))
         .filter(assertion::revoked_at.is_null())
-        .set((
-            assertion::revoked_at.eq(now),
-            assertion::revocation_reason.eq(&done.reason),
-        ))
+        .set((assertion::revoked_at.eq(now), assertion::revocation_reason.eq(&reason)))
         .execute(tx.conn)?;
     if revoked == 0 {
         return Ok(false);
     }
-    let payload = payload(tx, done, now)?;
+    let payload = payload(tx, done, &reason, now)?;
     diesel::insert_into(outbox::table)
         .values((
             outbox::learner_id.eq(done.learner.0),
@@ -182,15 +184,10 @@ pub fn complete(tx: &mut Tx<'_>, done: &ClaimedRevocation) -> Result<bool, Store
 /// Gives a revocation back, to be tried again after a while.
 pub fn put_off(tx: &mut Tx<'_>, done: &ClaimedRevocation, after: TimeDelta, error: &str) -> Result<(), StoreError> {
     let due = tx.now()? + after;
-    let retired: i64 = learner::table
-        .find(done.learner.0)
-        .filter(learner::retired_at.is_not_null())
-        .count()
-        .get_result(tx.conn)?;
     // The backend may name whom it speaks of.
-    let error = match retired {
-        0 => error,
-        _ => "the backend did not do it",
+    let error = match hold(tx, done.learner)?.retired {
+        false => error,
+        true => "the backend did not do it",
     };
     diesel::update(revocation::table.find((done.learner.0, done.award.0.to_string())))
         .filter(revocation::lease_token.eq(done.token))
@@ -199,27 +196,30 @@ pub fn put_off(tx: &mut Tx<'_>, done: &ClaimedRevocation, after: TimeDelta, erro
     Ok(())
 }
 
-/// Holds the learner's row, as all do who write their outgoing events.
-fn next_seq(tx: &mut Tx<'_>, id: LearnerId) -> Result<i64, StoreError> {
-    #[derive(QueryableByName)]
-    struct Sequence {
-        #[diesel(sql_type = BigInt)]
-        next_seq: i64,
-    }
+#[derive(QueryableByName)]
+struct Held {
+    #[diesel(sql_type = BigInt)]
+    next_seq: i64,
+    #[diesel(sql_type = Bool)]
+    retired: bool,
+}
+
+/// Holds the learner's row, as all do who write their outgoing events, and who retire learners.
+fn hold(tx: &mut Tx<'_>, id: LearnerId) -> Result<Held, StoreError> {
     let lock = match tx.conn {
         AnyConnection::Postgres(_) => "FOR NO KEY UPDATE",
         AnyConnection::Sqlite(_) => "",
     };
-    let row: Sequence = sql_query(format!(
-        "/* revocations::complete */ SELECT next_seq FROM learner WHERE learner_id = $1 {lock}"
+    Ok(sql_query(format!(
+        "/* revocations::hold */ SELECT next_seq, (retired_at IS NOT NULL) AS retired FROM learner \
+         WHERE learner_id = $1 {lock}"
     ))
     .bind::<BigInt, _>(id.0)
-    .get_result(tx.conn)?;
-    Ok(row.next_seq)
+    .get_result(tx.conn)?)
 }
 
 /// What `badge.awarded` said, and since when it holds no more.
-fn payload(tx: &mut Tx<'_>, done: &ClaimedRevocation, now: NaiveDateTime) -> Result<String, StoreError> {
+fn payload(tx: &mut Tx<'_>, done: &ClaimedRevocation, reason: &str, now: NaiveDateTime) -> Result<String, StoreError> {
     let awarded: Option<String> = outbox::table
         .filter(outbox::learner_id.eq(done.learner.0))
         .filter(outbox::award_id.eq(done.award.0.to_string()))
@@ -237,6 +237,6 @@ fn payload(tx: &mut Tx<'_>, done: &ClaimedRevocation, now: NaiveDateTime) -> Res
     if let Some(url) = event["assertion"]["evidence_url"].as_str() {
         event["assertion"]["evidence_url"] = json!(redact::url(url, ""));
     }
-    event["revocation"] = json!({"time": now.and_utc(), "reason": redact::text(&done.reason, "")});
+    event["revocation"] = json!({"time": now.and_utc(), "reason": redact::text(reason, "")});
     Ok(event.to_string())
 }

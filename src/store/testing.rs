@@ -4,11 +4,17 @@
 pub(crate) mod dump;
 pub(crate) mod seed;
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
 
-use diesel::{Connection as _, PgConnection, SqliteConnection, connection::SimpleConnection};
+use diesel::{
+    Connection as _, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection, connection::SimpleConnection,
+    sql_query, sql_types::BigInt,
+};
 
-use super::{Settings, Store};
+use super::{Settings, Store, StoreError, Tx};
 use crate::{clock::ManualClock, telemetry::Metrics};
 
 /// A migrated database that is gone with this value.
@@ -106,6 +112,30 @@ fn of_server(server: &str, name: &str) -> String {
     let mut url = url::Url::parse(server).expect("a URL");
     url.set_path(name);
     url.into()
+}
+
+/// Returns when another transaction waits for a lock in this database; PostgreSQL alone knows.
+pub(crate) fn wait_for_a_waiter(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    #[derive(QueryableByName)]
+    struct Waiters {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        // Who is connected is otherwise read once a transaction.
+        sql_query("SELECT pg_stat_clear_snapshot()").execute(tx.conn)?;
+        let waiters: Waiters = sql_query(
+            "SELECT count(*) AS count FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+             WHERE NOT l.granted AND a.datname = current_database()",
+        )
+        .get_result(tx.conn)?;
+        if waiters.count > 0 {
+            return Ok(());
+        }
+        std::thread::yield_now();
+    }
+    panic!("nobody waits");
 }
 
 /// One of each kind that there is.

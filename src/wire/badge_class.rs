@@ -32,7 +32,8 @@ pub fn read(fields: &mut Fields<'_>, read_image: impl FnOnce(&str) -> Result<Vec
     }
 }
 
-fn read_key(fields: &mut Fields<'_>) -> BadgeClassKey {
+/// Reads and checks the identity of a badge class alone.
+pub(super) fn read_key(fields: &mut Fields<'_>) -> BadgeClassKey {
     let lower = |text: Option<String>| text.unwrap_or_default();
     let slug = fields.required("slug", |text| check_slug(&text.to_lowercase()));
     let component = lower(fields.text("issuing_component", |text| check_component(&text.to_lowercase())));

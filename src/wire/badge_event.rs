@@ -337,7 +337,7 @@ mod tests {
         });
         let said = said.to_string();
         let mut ada = Person::new(LearnerId(42));
-        ada.add_name(username_in(&said).as_deref());
+        ada.add_user_name(username_in(&said).as_deref());
         let left = json!({
             "assertion": {"id": "a", "assertion_url": "https://b/[erased]/1", "evidence_url": null, "data": {}},
             "badge_class": {"slug": "ada"}, "user": {"id": 42, "username": ""}, "revocation": {"reason": "[erased], again"},

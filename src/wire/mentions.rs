@@ -18,8 +18,9 @@ const PLACEHOLDER: &str = "[erased]";
 pub struct Person {
     /// The platform's user id.
     pub id: LearnerId,
-    /// User names and full names.
-    names: BTreeSet<String>,
+    user_names: BTreeSet<String>,
+    /// A full name may be any word, too, and is given by whoever has it.
+    full_names: BTreeSet<String>,
     /// E-mail addresses.
     addresses: BTreeSet<String>,
 }
@@ -29,18 +30,25 @@ impl Person {
     pub fn new(id: LearnerId) -> Self {
         Self {
             id,
-            names: BTreeSet::new(),
+            user_names: BTreeSet::new(),
+            full_names: BTreeSet::new(),
             addresses: BTreeSet::new(),
         }
     }
 
-    /// Also known by this user name or full name. A username that is an e-mail address is taken for both.
-    pub fn add_name(&mut self, name: Option<&str>) {
+    /// Also known by this user name. One that is an e-mail address is taken for both.
+    pub fn add_user_name(&mut self, name: Option<&str>) {
         if let Some(name) = said(name) {
-            self.names.insert(name.clone());
-            if name.contains('@') {
-                self.addresses.insert(name);
-            }
+            self.add_if_address(&name);
+            self.user_names.insert(name);
+        }
+    }
+
+    /// Also called by this full name. One that is an e-mail address is taken for both.
+    pub fn add_full_name(&mut self, name: Option<&str>) {
+        if let Some(name) = said(name) {
+            self.add_if_address(&name);
+            self.full_names.insert(name);
         }
     }
 
@@ -49,13 +57,13 @@ impl Person {
         self.addresses.extend(said(address));
     }
 
-    /// All user names and full names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+    /// All user names.
+    pub fn user_names(&self) -> impl Iterator<Item = &str> {
+        self.user_names.iter().map(String::as_str)
     }
 
-    /// Whether a record with these mentions speaks of the learner: by user id; by e-mail address, whoever it is about; by
-    /// any name, where it names no user id.
+    /// Whether a record with these mentions speaks of the learner: by user id; by e-mail address, whoever it is about;
+    /// where it names no user id, by user name, or by a full name of more than one word.
     pub fn is_among(&self, mentions: &Mentions) -> bool {
         if mentions.learners.contains(&self.id) {
             return true;
@@ -70,7 +78,40 @@ impl Person {
         };
         // An address may be the end of somebody else's, where it is known that the record is about somebody else.
         let by_address = |address: &String| has(address, !is_open) || has(&encoded(address), !is_open);
-        self.addresses.iter().any(by_address) || is_open && self.names.iter().any(|name| has(name, true))
+        let has_words = |name: &&String| name.contains(char::is_whitespace);
+        let mut names = self.user_names.iter().chain(self.full_names.iter().filter(has_words));
+        self.addresses.iter().any(by_address) || is_open && names.any(|name| has(name, true))
+    }
+
+    /// Puts something else in the place of each name and address in the texts of a JSON value, and says whether there was
+    /// any. Its other values and the names of its members stay.
+    pub fn erased_from_json(&self, json: &mut Value) -> bool {
+        match json {
+            Value::String(text) => match self.erased_from(text) {
+                Some(erased) => {
+                    *text = erased;
+                    true
+                }
+                None => false,
+            },
+            Value::Array(items) => self.erased_from_all(items.iter_mut()),
+            Value::Object(members) => self.erased_from_all(members.values_mut()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+
+    fn erased_from_all<'a>(&self, values: impl Iterator<Item = &'a mut Value>) -> bool {
+        let mut any = false;
+        for value in values {
+            any |= self.erased_from_json(value);
+        }
+        any
+    }
+
+    fn add_if_address(&mut self, name: &str) {
+        if name.contains('@') {
+            self.addresses.insert(name.to_owned());
+        }
     }
 
     /// The text with something else in the place of each name and address; `None` where there is none.
@@ -80,7 +121,7 @@ impl Person {
         let in_links: Vec<String> = self.addresses.iter().map(|address| encoded(address)).collect();
         let all = addresses
             .chain(in_links.iter().map(|address| (address, false)))
-            .chain(self.names.iter().map(|name| (name, true)));
+            .chain(self.user_names.iter().chain(&self.full_names).map(|name| (name, true)));
         let mut found: Vec<Range<usize>> = all
             .flat_map(|(part, whole)| occurrences(&form, &folded(part), whole))
             .collect();

@@ -137,3 +137,48 @@ fn one_that_is_refused_or_unknown_does_not_keep_the_others_back() {
     assert!(refused[0].starts_with("dead letter 1: there is none"), "{refused:?}");
     assert_eq!(refused[1], "dead letter 2: it failed again");
 }
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable {
+        message: "gone".to_owned(),
+    }
+}
+
+fn refused(done: Result<(), CliError>) -> Vec<String> {
+    match done {
+        Err(CliError::Failed(causes)) => causes,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn one_bad_letter_does_not_keep_the_others_and_what_was_refused_is_told() {
+    let mut tried = Vec::new();
+    let database = |error: StoreError| CliError::failed(error.code());
+    let told = |id: i64| match id {
+        2 => Ok(Some(Err("no".to_owned()))),
+        3 => Err(StoreError::Corrupt("x".to_owned())),
+        4 => Ok(None),
+        6 => Err(unavailable()),
+        _ => Ok(Some(Ok("done".to_owned()))),
+    };
+    let done = each(&[1, 2, 3, 4, 5], database, |id| {
+        tried.push(id);
+        told(id)
+    });
+    assert_eq!(tried, [1, 2, 3, 4, 5]);
+    let causes = refused(done);
+    assert_eq!(causes[..2], ["dead letter 2: no", "dead letter 3: database_corrupt"]);
+    assert_eq!(
+        (causes.len(), causes[2].starts_with("dead letter 4: there is none")),
+        (3, true)
+    );
+    // Without its database nothing can be done; what was refused before is told.
+    tried.clear();
+    let done = each(&[2, 6, 1], database, |id| {
+        tried.push(id);
+        told(id)
+    });
+    assert_eq!(tried, [2, 6]);
+    assert_eq!(refused(done), ["dead letter 2: no", "database_unavailable"]);
+}

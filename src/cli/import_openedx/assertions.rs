@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{badge_classes::BadgeClasses, desk::Desk, report::Report, steps::Import};
+use super::{
+    badge_classes::{BadgeClasses, Class, CourseEvents},
+    desk::Desk,
+    report::Report,
+    steps::Import,
+};
 use crate::{
     domain::{
         LearnerId,
         award::RuleKind,
-        badge_class::{BadgeClass, BadgeClassId, COURSE_EVENTS_COMPONENT},
+        badge_class::{BadgeClass, BadgeClassId},
         completion,
     },
     store::{
@@ -23,13 +28,13 @@ use crate::{
 /// Assertions of one transaction.
 const BATCH: usize = 2000;
 
-/// Takes the assertions. Returns the slugs of the course event badges that some learner holds by the file and not here.
+/// Takes the assertions. Returns the course event badges that some learner holds by the file and not here.
 pub(super) fn take(
     import: &Import<'_>,
     classes: &BadgeClasses,
     desk: &mut impl Desk,
     report: &mut Report,
-) -> Result<BTreeSet<String>, StoreError> {
+) -> Result<BTreeSet<CourseEvents>, StoreError> {
     let mut reader = Reader {
         import,
         classes,
@@ -37,16 +42,22 @@ pub(super) fn take(
         seen: HashSet::new(),
     };
     let mut untaken = BTreeSet::new();
+    let may_be_lost = [Model::BadgeClass, Model::Assertion];
+    if import.dump.damaged.iter().any(|damaged| damaged.may_be(&may_be_lost)) {
+        untaken.insert(CourseEvents::Unknown);
+    }
     for rows in import.dump.assertions.chunks(BATCH) {
         let mut batch = Vec::with_capacity(rows.len());
         for row in rows {
             match reader.read(row, desk)? {
                 Ok(one) => batch.push(one),
                 Err(problems) => {
-                    let class = row
-                        .reference("badge_class")
-                        .and_then(|pk| classes.get(&pk).cloned().flatten());
-                    untaken.extend(class.as_ref().and_then(of_course_events));
+                    let class = row.reference("badge_class").and_then(|pk| classes.get(&pk));
+                    untaken.extend(match class {
+                        Some(Class::Here(class)) => CourseEvents::of(&class.key),
+                        Some(Class::Refused(badge)) => badge.clone(),
+                        None => Some(CourseEvents::Unknown),
+                    });
                     report.refused(Model::Assertion, &row.pk, problems);
                 }
             }
@@ -57,17 +68,13 @@ pub(super) fn take(
         for (one, taken) in batch.iter().zip(taken) {
             report.row(Model::Assertion, taken);
             if taken == Taken::UnderWay {
-                untaken.extend(of_course_events(&one.badge_class));
+                untaken.extend(CourseEvents::of(&one.badge_class.key));
                 let reason = "an award of this badge to this learner is being issued now; run the import again";
                 report.problem(Model::Assertion.as_str(), &one.pk, "badge_class", reason.to_owned());
             }
         }
     }
     Ok(untaken)
-}
-
-fn of_course_events(class: &BadgeClass) -> Option<String> {
-    (class.key.issuing_component == COURSE_EVENTS_COMPONENT).then(|| class.key.slug.clone())
 }
 
 struct Reader<'a> {
@@ -98,8 +105,8 @@ impl Reader<'_> {
             ));
         }
         let class = match self.classes.get(&read.badge_class) {
-            Some(Some(class)) => Some(class.clone()),
-            Some(None) => {
+            Some(Class::Here(class)) => Some(BadgeClass::clone(class)),
+            Some(Class::Refused(_)) => {
                 let reason = format!(
                     "badge class {} could not be taken; mend it and run again",
                     read.badge_class

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{desk::Desk, report::Report, steps::Import};
+use super::{badge_classes::CourseEvents, desk::Desk, report::Report, steps::Import};
 use crate::{
     domain::{
         badge_class::{BadgeClassId, BadgeClassKey},
@@ -12,7 +12,7 @@ use crate::{
         StoreError,
         imports::{self, ImportedConfiguration, Standing, Taken},
     },
-    wire::open_edx_dump::{Model, UserRef},
+    wire::open_edx_dump::Model,
 };
 
 const MODEL: Model = Model::Configuration;
@@ -24,16 +24,23 @@ struct Read {
     imported: ImportedConfiguration,
 }
 
+/// Badges that learners would get again.
+struct Again {
+    slugs: Vec<String>,
+    /// Others, of which it cannot be told which.
+    any: bool,
+}
+
 /// Takes the history. The newest configuration is activated if it is enabled, none is active, and nobody would get one
 /// of the `untaken` badges again.
 pub(super) fn take(
     import: &Import<'_>,
-    untaken: &BTreeSet<String>,
+    untaken: &BTreeSet<CourseEvents>,
     desk: &mut impl Desk,
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let mut all = Vec::new();
-    let mut is_whole = true;
+    let mut is_whole = !import.dump.damaged.iter().any(|damaged| damaged.may_be(&[MODEL]));
     for row in &import.dump.configurations {
         match row.configuration() {
             Ok(read) => all.push(Read {
@@ -41,7 +48,7 @@ pub(super) fn take(
                 is_enabled: read.enabled,
                 imported: ImportedConfiguration {
                     created: read.created,
-                    changed_by: read.changed_by.map_or(String::new(), |user| name(import, user)),
+                    changed_by: import.dump.users.author(read.changed_by.as_ref()),
                     texts: read.texts,
                 },
             }),
@@ -63,8 +70,15 @@ pub(super) fn take(
         return Ok(());
     };
     let named = slugs(&newest.imported.texts);
-    let again: Vec<&str> = untaken.intersection(&named).map(String::as_str).collect();
-    let activate = newest.is_enabled && is_whole && again.is_empty();
+    let again = Again {
+        slugs: named
+            .iter()
+            .filter(|slug| untaken.contains(&CourseEvents::Slug((*slug).clone())))
+            .cloned()
+            .collect(),
+        any: untaken.contains(&CourseEvents::Unknown),
+    };
+    let activate = newest.is_enabled && is_whole && again.slugs.is_empty() && !again.any;
     let standing = desk.transaction("activate_imported", |tx| {
         imports::stand(tx, &newest.imported, activate, &import.actor)
     })?;
@@ -72,7 +86,7 @@ pub(super) fn take(
     Ok(())
 }
 
-fn tell(newest: &Read, standing: &Standing, taken: Taken, again: &[&str], report: &mut Report) {
+fn tell(newest: &Read, standing: &Standing, taken: Taken, again: &Again, report: &mut Report) {
     let pk = &newest.pk;
     let id = standing.id;
     match standing.active {
@@ -86,15 +100,24 @@ fn tell(newest: &Read, standing: &Standing, taken: Taken, again: &[&str], report
         None if !newest.is_enabled => report.note(format!(
             "the newest configuration ({pk}) is disabled, so none was activated; `accolade event-badges set` adds one"
         )),
-        None if !again.is_empty() => report.problem(
+        None if !again.slugs.is_empty() => report.problem(
             MODEL.as_str(),
             pk,
             "enabled",
             format!(
                 "not activated: assertions of {} could not be taken, and their learners would get these badges again; \
                  mend those rows or take them out of the file, and run again",
-                again.join(", ")
+                again.slugs.join(", ")
             ),
+        ),
+        None if again.any => report.problem(
+            MODEL.as_str(),
+            pk,
+            "enabled",
+            "not activated: of some rows it cannot be told which badge they are assertions of, and their learners might \
+             get it again; mend those rows or take them out of the file, and run again, or set the configuration \
+             with `accolade event-badges set FILE` once nobody can get a badge twice"
+                .to_owned(),
         ),
         None => report.problem(
             MODEL.as_str(),
@@ -125,15 +148,4 @@ fn slugs(texts: &ConfigurationTexts) -> BTreeSet<String> {
     };
     let (rules, _) = texts.usable(0, any);
     rules.rules.into_iter().map(|rule| rule.badge_class_key.slug).collect()
-}
-
-fn name(import: &Import<'_>, user: UserRef) -> String {
-    match user {
-        UserRef::Name(name) => name,
-        UserRef::Id(id) => {
-            let details = import.dump.users.details(crate::domain::LearnerId(id));
-            let name = details.map(|details| details.username).filter(|name| !name.is_empty());
-            name.unwrap_or_else(|| format!("Open edX user {id}"))
-        }
-    }
 }

@@ -7,6 +7,8 @@ mod desk;
 mod media;
 mod report;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::{fs, path::PathBuf};
 
@@ -22,7 +24,11 @@ use super::{
     CliError, context,
     output::{print, print_json},
 };
-use crate::{config::Settings, store::StoreError, wire::open_edx_dump::Dump};
+use crate::{
+    config::Settings,
+    store::{Store, StoreError, event_badges},
+    wire::open_edx_dump::Dump,
+};
 
 /// Take over badges from the badges app that Open edX had
 ///
@@ -45,6 +51,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", aliases = ["media-root", "media-dir"])]
     media: Option<PathBuf>,
     /// Say what would be taken, and write nothing
+    ///
+    /// All of it is tried in one transaction. A running service reads no events meanwhile, and on SQLite nothing else is
+    /// written: what lasts long, rehearse when little happens.
     #[arg(long)]
     dry_run: bool,
     /// As a JSON object
@@ -63,11 +72,19 @@ pub(super) fn run(settings: &Settings, arguments: &Arguments) -> Result<(), CliE
     let store = context::migrated_store(settings)?;
     let import = Import::new(&dump, &media);
     let done = match arguments.dry_run {
-        true => store.rehearsal("import_openedx", |tx| import.all_in(&mut Rehearsal(tx))),
+        true => rehearsed(&store, &import),
         false => import.all_in(&mut Live(&store)),
     };
     let report = done.map_err(|error: StoreError| CliError::database(&settings.database_url, &error))?;
     tell(&report, arguments)
+}
+
+fn rehearsed(store: &Store, import: &Import<'_>) -> Result<Report, StoreError> {
+    store.rehearsal("import_openedx", |tx| {
+        // The step that takes it comes last, when others may wait for what the steps before it hold.
+        event_badges::fence_exclusive(tx)?;
+        import.all_in(&mut Rehearsal(tx))
+    })
 }
 
 fn tell(report: &Report, arguments: &Arguments) -> Result<(), CliError> {

@@ -8,7 +8,7 @@ use crate::{
         audit::Actor,
         imports::{self, ImportedImage, Taken},
     },
-    wire::open_edx_dump::{Dump, Model},
+    wire::open_edx_dump::{Damaged, Dump, Model},
 };
 
 /// An import of one file.
@@ -30,8 +30,9 @@ impl<'a> Import<'a> {
     /// Takes what can be taken. A configuration comes last: it awards whom it reaches, but for those who have it.
     pub(super) fn all_in(&self, desk: &mut impl Desk) -> Result<Report, StoreError> {
         let mut report = Report::new(self.dump.others);
-        for (number, problem) in &self.dump.damaged {
-            report.problem("row", &number.to_string(), "of the file", problem.clone());
+        for damaged in &self.dump.damaged {
+            let problem = Damaged::PROBLEM.to_owned();
+            report.problem("row", &damaged.number.to_string(), "of the file", problem);
         }
         let classes = self.badge_classes(desk, &mut report)?;
         self.images(desk, &mut report)?;

@@ -1,5 +1,7 @@
 //! Badges of who no longer qualifies, with `REVOKE_ON_LOSS`.
 
+mod returned;
+
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;

@@ -1,5 +1,10 @@
 //! A learner who is everywhere retires, and is nowhere.
 
+mod audited;
+mod imported;
+mod maybe_issued;
+mod revoked;
+
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;

@@ -12,8 +12,10 @@ use super::{
 use crate::{
     domain::award::AwardState::{Issued, Pending},
     store::{
-        Store, assertions,
-        audit::{Actor, Via},
+        Store,
+        api_reads::Window,
+        assertions,
+        audit::{self, Actor, Via},
         revocations,
         schema::{assertion, outbox, revocation},
         testing::{TestDatabase, databases},
@@ -165,6 +167,33 @@ async fn a_badge_is_revoked_also_where_nothing_is_awarded() {
         running.stop().await;
         assert_eq!((backend.count(Call::Revoke), backend.count(Call::Award)), (1, 1));
         assert!(database.states().contains(&(Pending, 1)), "{:?}", database.states());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_again_hastens_what_failed() {
+    for database in databases() {
+        let store = database.store();
+        issued(&database, &Scripted::remote()).await.stop().await;
+        ask(&store);
+        let work = |tx: &mut crate::store::Tx<'_>| {
+            let claimed = revocations::claim(tx, 1, PAUSE)?;
+            revocations::put_off(tx, &claimed[0], TimeDelta::hours(1), "not now")?;
+            assert_eq!(revocations::claim(tx, 1, PAUSE)?, []);
+            Ok(claimed[0].clone())
+        };
+        let failed = store.transaction("test", work).expect("put off");
+        ask(&store);
+        let again = store.transaction("test", |tx| {
+            assert_eq!(revocations::last_error(tx, failed.learner, failed.award)?, None);
+            let claimed = revocations::claim(tx, 1, PAUSE)?;
+            assert!(!revocations::complete(tx, &failed)?, "the older lease is over");
+            let audited = audit::list(tx, Window { start: 0, length: 100 })?;
+            Ok((claimed, audited.len()))
+        });
+        let (claimed, audited) = again.expect("claimed");
+        assert_eq!((claimed.len(), claimed[0].reason.as_str()), (1, REASON));
+        assert_eq!(audited, 2, "asked for, and hastened");
     }
 }
 

@@ -17,7 +17,12 @@ use crate::{
         badge_class::{BadgeClass, BadgeClassId, BadgeClassKey},
     },
     failpoint::{Place, hit},
-    store::{AnyConnection, StoreError, Tx, prepared::Prepare, unfold},
+    store::{
+        AnyConnection, StoreError, Tx,
+        prepared::Prepare,
+        retirement::{self, MAYBE_ISSUED},
+        unfold,
+    },
 };
 
 /// An award that this process may issue until its lease runs out.
@@ -145,6 +150,14 @@ struct Taken<'a> {
 }
 
 #[derive(QueryableByName)]
+struct ExpiredRow {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Text)]
+    state: String,
+}
+
+#[derive(QueryableByName)]
 struct LearnerRow {
     #[diesel(sql_type = BigInt)]
     learner_id: i64,
@@ -178,19 +191,21 @@ pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta, settle: TimeDelta)
 }
 
 fn expire_leases(tx: &mut Tx<'_>, now: NaiveDateTime, settle: TimeDelta) -> Result<(), StoreError> {
-    sql_query(format!(
+    let expired: Vec<ExpiredRow> = sql_query(format!(
         "/* awards::expire_leases */ WITH d AS MATERIALIZED (SELECT learner_id, id FROM award \
          WHERE state = 'issuing' AND next_attempt_at < $1 ORDER BY next_attempt_at LIMIT 1000 {}) \
          UPDATE award SET state = CASE WHEN {IS_RETIRED} THEN 'cancelled' ELSE 'uncertain' END, posted = true, \
-         lease_until = NULL, next_attempt_at = $2, updated_at = $1, last_error = CASE WHEN {IS_RETIRED} THEN NULL \
+         lease_until = NULL, next_attempt_at = $2, updated_at = $1, last_error = CASE WHEN {IS_RETIRED} THEN '{MAYBE_ISSUED}' \
          ELSE 'the lease ran out before its outcome was stored' END \
-         FROM d WHERE award.learner_id = d.learner_id AND award.id = d.id",
+         FROM d WHERE award.learner_id = d.learner_id AND award.id = d.id RETURNING award.id, award.state",
         unfold::skip_locked(tx.conn),
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Timestamp, _>(now + settle)
     .prepared()
-    .run(tx.conn)?;
+    .load(tx.conn)?;
+    let cancelled = expired.iter().filter(|row| row.state == AwardState::Cancelled.as_str());
+    retirement::warn_of_maybe_issued(cancelled.map(|row| row.id.as_str()));
     Ok(())
 }
 

@@ -13,14 +13,19 @@ use diesel::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::{AwardKey, IS_RETIRED, KeyRow};
+use super::{AwardKey, IS_RETIRED, award_id};
 use crate::{
     domain::{
         LearnerId,
         award::{AwardId, AwardState},
     },
     store::{
-        AnyConnection, StoreError, Tx, assertions, assertions::NewAssertion, prepared::Prepare, retirement, unfold,
+        AnyConnection, StoreError, Tx, assertions,
+        assertions::NewAssertion,
+        losses,
+        prepared::Prepare,
+        retirement::{self, MAYBE_ISSUED},
+        unfold,
     },
     wire::{badge_event, mentions::Person},
 };
@@ -120,6 +125,17 @@ struct Sequence {
 const SEQUENCE: &[(&str, &str)] = &[("learner_id", "bigint"), ("next_seq", "bigint")];
 
 #[derive(QueryableByName)]
+struct MovedRow {
+    #[diesel(sql_type = BigInt)]
+    learner_id: i64,
+    #[diesel(sql_type = Text)]
+    id: String,
+    /// Its learner has retired, and nobody looks any more what came of it.
+    #[diesel(sql_type = Bool)]
+    maybe_issued: bool,
+}
+
+#[derive(QueryableByName)]
 struct LearnerRow {
     #[diesel(sql_type = BigInt)]
     learner_id: i64,
@@ -206,13 +222,16 @@ pub fn apply_steps(tx: &mut Tx<'_>, steps: &[Step]) -> Result<Vec<AwardKey>, Sto
             error: step.error.as_deref(),
         })
         .collect();
-    fenced(tx, now, &rows)
+    let moved = fenced(tx, now, &rows)?;
+    // Who no longer qualifies does not get what surely was not sent.
+    losses::take_returned(tx, &moved)?;
+    Ok(moved)
 }
 
 /// What is stored of an assertion whose learner retired while it was issued.
 fn without_person(done: &Completed) -> Completed {
     let mut learner = Person::new(done.assertion.learner);
-    learner.add_name(badge_event::username_in(&done.payload).as_deref());
+    learner.add_user_name(badge_event::username_in(&done.payload).as_deref());
     let erased = |text: &str| learner.erased_from(text).unwrap_or_else(|| text.to_owned());
     Completed {
         payload: badge_event::without_person(&done.payload, &learner),
@@ -261,24 +280,29 @@ fn issued_step(done: &Completed) -> StepRow<'_> {
 }
 
 fn fenced(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[StepRow<'_>]) -> Result<Vec<AwardKey>, StoreError> {
-    sql_query(format!(
+    let moved: Vec<MovedRow> = sql_query(format!(
         "/* awards::fenced */ UPDATE award SET \
          state = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' THEN 'cancelled' ELSE x.state END, \
          state_reason = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' THEN award.state_reason ELSE x.state_reason END, \
          next_attempt_at = coalesce(x.next_attempt_at, $1), posted = (award.posted OR x.posted), \
          attempts = attempts - x.uncounted, lease_until = NULL, \
-         last_error = CASE WHEN {IS_RETIRED} THEN NULL ELSE coalesce(x.error, last_error) END, \
+         last_error = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' AND (award.posted OR x.posted) \
+         THEN '{MAYBE_ISSUED}' WHEN {IS_RETIRED} THEN NULL ELSE coalesce(x.error, last_error) END, \
          updated_at = $1 FROM {} WHERE award.learner_id = x.learner_id AND award.id = x.id \
-         AND award.state = 'issuing' AND award.lease_token = x.lease_token RETURNING award.learner_id, award.id",
+         AND award.state = 'issuing' AND award.lease_token = x.lease_token RETURNING award.learner_id, award.id, \
+         (award.state = 'cancelled' AND award.last_error IS NOT NULL) AS maybe_issued",
         unfold::rows(tx.conn, "$2", STEP),
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(rows))
     .prepared()
-    .load::<KeyRow>(tx.conn)?
-    .into_iter()
-    .map(KeyRow::key)
-    .collect()
+    .load(tx.conn)?;
+    let maybe_issued = moved.iter().filter(|row| row.maybe_issued);
+    retirement::warn_of_maybe_issued(maybe_issued.map(|row| row.id.as_str()));
+    moved
+        .iter()
+        .map(|row| Ok((LearnerId(row.learner_id), award_id(&row.id)?)))
+        .collect()
 }
 
 fn outbox_row<'a>(done: &'a Completed, next: &mut HashMap<i64, i64>) -> OutboxRow<'a> {

@@ -1,21 +1,27 @@
 //! Assertions of Open edX: each with an award that is done, so that the same badge is never decided again.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{Bool, Nullable, Text, Timestamp},
+    sql_types::{Text, Timestamp},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Taken, audit_taken};
+use super::{
+    Taken, audit_taken,
+    places::{Fate, Here, Place, event_id, fate, held, held_here, here},
+};
 use crate::{
     domain::{
         LearnerId,
-        award::{AwardId, AwardState, RuleKind},
+        award::{AwardId, RuleKind},
         badge_class::BadgeClass,
         event::{LearnerDetails, Stamp},
     },
@@ -25,8 +31,9 @@ use crate::{
         audit::Actor,
         awards,
         learners::{self, Learner},
-        unfold,
+        retirement, unfold,
     },
+    wire::mentions::Person,
 };
 
 /// An assertion that is to be taken.
@@ -62,33 +69,6 @@ pub struct ImportedAssertion {
     pub created: DateTime<Utc>,
 }
 
-/// An award that is here already.
-struct Here {
-    assertion_url: Option<String>,
-    /// Surely nothing of it was sent, and nobody is about to.
-    is_free: bool,
-}
-
-#[derive(QueryableByName)]
-struct HereRow {
-    #[diesel(sql_type = Text)]
-    id: String,
-    #[diesel(sql_type = Text)]
-    state: String,
-    #[diesel(sql_type = Bool)]
-    posted: bool,
-    #[diesel(sql_type = Nullable<Text>)]
-    assertion_url: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Key {
-    learner_id: i64,
-    id: Uuid,
-}
-
-const KEY: &[(&str, &str)] = &[("learner_id", "bigint"), ("id", "text")];
-
 #[derive(Serialize)]
 struct DoneRow<'a> {
     learner_id: i64,
@@ -116,37 +96,42 @@ const DONE: &[(&str, &str)] = &[
 ///
 /// Learners get a row; their names and addresses hold until an event tells newer ones. An award of the same badge that
 /// waits or was given up before anything was sent is settled by the assertion.
+///
+/// Of a learner who has retired nothing personal is kept, and the badge is to be revoked, as at the retirement.
 pub fn take_assertions(
     tx: &mut Tx<'_>,
     imported: &[ImportedAssertion],
     actor: &Actor,
 ) -> Result<Vec<Taken>, StoreError> {
-    know_learners(tx, imported)?;
-    let here = here(tx, imported)?;
+    let retired = know_learners(tx, imported)?;
+    let imported: Vec<Cow<'_, ImportedAssertion>> = imported
+        .iter()
+        .map(|one| match retired.contains(&one.learner) {
+            true => Cow::Owned(without_person(one)),
+            false => Cow::Borrowed(one),
+        })
+        .collect();
+    let mut here = here(tx, &imported)?;
+    let mut urls = held_here(tx, &imported)?;
     let mut new = Vec::new();
     let mut settled = Vec::new();
     let mut taken = Vec::with_capacity(imported.len());
-    for one in imported {
-        let found = places(one).map(|place| (here.get(&place.1), place));
-        let free = |here: &Option<&Here>| here.is_none_or(|here| here.is_free);
-        taken.push(match found {
-            _ if found.iter().any(|(here, _)| is_the_same(*here, one)) => Taken::WasThere,
-            // Under its own key only its own assertion can be.
-            [_, (Some(_), _)] => Taken::WasThere,
-            [(None, place), _] if one.is_first => {
-                new.push((one, place));
-                Taken::New
-            }
-            [(here, place), _] if one.is_first && free(&here) => {
-                settled.push((one, place));
-                Taken::New
-            }
-            [(Some(here), _), _] if one.is_first && here.assertion_url.is_none() => Taken::UnderWay,
-            [_, (None, place)] => {
-                new.push((one, place));
-                Taken::New
-            }
-        });
+    for one in imported.iter().map(Cow::as_ref) {
+        let held = held(one);
+        let fate = match urls.contains(&held) {
+            true => Fate::WasThere,
+            false => fate(&here, one),
+        };
+        taken.push(fate.taken());
+        let (placed, place) = match fate {
+            Fate::New(place) => (&mut new, place),
+            Fate::Settled(place) => (&mut settled, place),
+            Fate::WasThere | Fate::UnderWay => continue,
+        };
+        // The next rows may be the same one again.
+        urls.insert(held);
+        here.insert(place.1, Here::placed(one));
+        placed.push((one, place));
     }
     let written = insert_awards(tx, &new)?.into_iter().chain(settle_awards(tx, &settled)?);
     let written: HashSet<String> = written.collect();
@@ -161,24 +146,34 @@ pub fn take_assertions(
         return Err(StoreError::Contention { sqlstate: "40001" });
     }
     assertions::insert(tx, &kept.iter().collect::<Vec<_>>())?;
+    if !retired.is_empty() {
+        retirement::revoke_assertions(tx, &unfold::json(&retired))?;
+    }
     audit_taken(tx, actor, "badges.badgeassertion", &taken)?;
     Ok(taken)
 }
 
-/// The keys under which an assertion may be: that of the rules, and its own.
-fn places(one: &ImportedAssertion) -> [(String, AwardId); 2] {
-    [String::new(), format!("openedx-{}", one.pk)].map(|key| {
-        let id = AwardId::of(one.learner, &one.badge_class.key, &key);
-        (key, id)
-    })
+/// What is taken of an assertion whose learner has retired.
+fn without_person(one: &ImportedAssertion) -> ImportedAssertion {
+    let mut learner = Person::new(one.learner);
+    if let Some(details) = &one.details {
+        learner.add_user_name(Some(&details.username));
+        learner.add_full_name(details.name.as_deref());
+        learner.add_address(details.email.as_deref());
+    }
+    let erased = |text: &str| learner.erased_from(text).unwrap_or_else(|| text.to_owned());
+    ImportedAssertion {
+        details: None,
+        image_url: erased(&one.image_url),
+        assertion_url: erased(&one.assertion_url),
+        evidence_url: None,
+        data: json!({}),
+        ..one.clone()
+    }
 }
 
-fn is_the_same(here: Option<&Here>, one: &ImportedAssertion) -> bool {
-    here.and_then(|here| here.assertion_url.as_ref()) == Some(&one.assertion_url)
-}
-
-/// Holds the learners' rows, makes those that are missing, and takes in what is told of them.
-fn know_learners(tx: &mut Tx<'_>, imported: &[ImportedAssertion]) -> Result<(), StoreError> {
+/// Holds the learners' rows, makes those that are missing, and takes in what is told of them. Returns who has retired.
+fn know_learners(tx: &mut Tx<'_>, imported: &[ImportedAssertion]) -> Result<HashSet<LearnerId>, StoreError> {
     // Any event is newer.
     let stamp = Stamp {
         time: DateTime::UNIX_EPOCH,
@@ -214,42 +209,13 @@ fn know_learners(tx: &mut Tx<'_>, imported: &[ImportedAssertion]) -> Result<(), 
         })
         .collect();
     missing.sort_by_key(|learner| learner.id);
-    learners::insert(tx, &missing.iter().collect::<Vec<_>>())
+    learners::insert(tx, &missing.iter().collect::<Vec<_>>())?;
+    let retired = known.iter().filter(|learner| learner.retired_at.is_some());
+    Ok(retired.map(|learner| learner.id).collect())
 }
 
-fn here(tx: &mut Tx<'_>, imported: &[ImportedAssertion]) -> Result<HashMap<AwardId, Here>, StoreError> {
-    let keys: Vec<Key> = imported
-        .iter()
-        .flat_map(|one| places(one).map(|(_, id)| (one.learner, id)))
-        .map(|(learner, id)| Key {
-            learner_id: learner.0,
-            id: id.0,
-        })
-        .collect();
-    let rows: Vec<HereRow> = sql_query(format!(
-        "/* imports::here */ SELECT w.id, w.state, w.posted, a.assertion_url FROM {} CROSS JOIN award w \
-         LEFT JOIN assertion a ON a.learner_id = w.learner_id AND a.award_id = w.id \
-         WHERE w.learner_id = x.learner_id AND w.id = x.id",
-        unfold::rows(tx.conn, "$1", KEY),
-    ))
-    .bind::<Text, _>(unfold::json(&keys))
-    .load(tx.conn)?;
-    let entry = |row: HereRow| {
-        use AwardState::{Blocked, Cancelled, Dead, Failed, Pending};
-        let waits = matches!(
-            awards::award_state(&row.state)?,
-            Pending | Blocked | Failed | Dead | Cancelled
-        );
-        let here = Here {
-            is_free: waits && !row.posted && row.assertion_url.is_none(),
-            assertion_url: row.assertion_url,
-        };
-        Ok((awards::award_id(&row.id)?, here))
-    };
-    rows.into_iter().map(entry).collect()
-}
-
-type Placed<'a> = (&'a ImportedAssertion, (String, AwardId));
+/// An assertion and its place.
+type Placed<'a> = (&'a ImportedAssertion, Place);
 
 #[derive(QueryableByName)]
 struct Written {
@@ -296,7 +262,7 @@ fn done_row<'a>((one, (key, id)): &'a Placed<'_>) -> DoneRow<'a> {
         badge_class_id: one.badge_class.id.0,
         idempotency_key: key,
         rule: one.rule.as_str(),
-        event_id: format!("openedx-import:badges.badgeassertion:{}", one.pk),
+        event_id: event_id(one),
         evidence_url: one.evidence_url.as_deref(),
         created_at: unfold::time(one.created.naive_utc()),
     }

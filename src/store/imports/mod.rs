@@ -6,6 +6,7 @@ mod assertions;
 mod badge_classes;
 mod configurations;
 mod images;
+mod places;
 #[cfg(test)]
 mod tests;
 

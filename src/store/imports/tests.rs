@@ -1,3 +1,5 @@
+mod again;
+
 use chrono::DateTime;
 use diesel::{QueryDsl, RunQueryDsl};
 

@@ -15,9 +15,9 @@ fn record(value: &str) -> Record {
 
 fn ada() -> Person {
     let mut ada = Person::new(LearnerId(42));
-    ada.add_name(Some("ada"));
-    ada.add_name(Some("Zoë Lovelace"));
-    ada.add_name(Some(" "));
+    ada.add_user_name(Some("ada"));
+    ada.add_full_name(Some("Zoë Lovelace"));
+    ada.add_full_name(Some(" "));
     ada.add_address(Some("ada@example.com"));
     ada
 }
@@ -85,6 +85,30 @@ fn a_record_that_names_no_id_is_searched_for_names() {
 }
 
 #[test]
+fn a_full_name_of_one_word_is_any_word() {
+    let mut mode = Person::new(LearnerId(1));
+    mode.add_full_name(Some("Honor"));
+    let open = Mentions::of(&record("mode honor"));
+    assert!(!mode.is_among(&open));
+    assert_eq!(mode.user_names().count(), 0, "nobody acts under a full name");
+    mode.add_user_name(Some("honor"));
+    assert!(mode.is_among(&open));
+}
+
+#[test]
+fn names_are_taken_out_of_the_texts_of_json_alone() {
+    let mut odd = Person::new(LearnerId(1));
+    odd.add_user_name(Some("42"));
+    odd.add_user_name(Some("null"));
+    odd.add_full_name(Some("Zo\"e \\ Q"));
+    let mut json = serde_json::json!({"42": 42, "of": null, "why": ["of Zo\"e \\ Q", {"is": "null"}]});
+    assert!(odd.erased_from_json(&mut json));
+    let expected = serde_json::json!({"42": 42, "of": null, "why": ["of [erased]", {"is": "[erased]"}]});
+    assert_eq!(json, expected);
+    assert!(!odd.erased_from_json(&mut json));
+}
+
+#[test]
 fn names_are_taken_out_of_texts() {
     for (text, expected) in [
         ("ada cheated", Some("[erased] cheated")),
@@ -103,7 +127,7 @@ fn names_are_taken_out_of_texts() {
         assert_eq!(ada().erased_from(text).as_deref(), expected, "{text}");
     }
     let mut odd = Person::new(LearnerId(1));
-    odd.add_name(Some("odd@example.com"));
+    odd.add_user_name(Some("odd@example.com"));
     assert_eq!(odd.erased_from("to xodd@example.com").as_deref(), Some("to x[erased]"));
     assert_eq!(format!("{odd:?}"), "Person(1)");
 }

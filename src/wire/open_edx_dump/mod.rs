@@ -24,7 +24,12 @@ use super::{
     badge_class,
     fields::{FieldProblem, Fields},
 };
-use crate::domain::{LearnerId, badge_class::NewBadgeClass, event::LearnerDetails, limits::check_name};
+use crate::domain::{
+    LearnerId,
+    badge_class::{BadgeClassKey, NewBadgeClass},
+    event::LearnerDetails,
+    limits::check_name,
+};
 
 /// A model of the removed app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -81,8 +86,28 @@ pub struct Dump<'a> {
     pub users: Users<'a>,
     /// How many rows are of other models.
     pub others: usize,
-    /// Items of the list that are no rows: which, from 1, and what is wrong.
-    pub damaged: Vec<(usize, String)>,
+    /// Items of the list that are no rows.
+    pub damaged: Vec<Damaged>,
+}
+
+/// An item of the list that is no row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// Which, from 1.
+    pub number: usize,
+    /// Of what it may be a row; `None` where that cannot be told.
+    pub model: Option<String>,
+}
+
+impl Damaged {
+    /// What is wrong with it.
+    pub const PROBLEM: &str = "expected an object with \"model\", \"pk\" and \"fields\", as dumpdata writes it";
+
+    /// Whether a row of one of these models may be lost.
+    pub fn may_be(&self, models: &[Model]) -> bool {
+        let is_one = |model: &String| models.iter().any(|one| one.as_str() == model);
+        self.model.as_ref().is_none_or(is_one)
+    }
 }
 
 /// Why a file is no dump at all.
@@ -127,10 +152,10 @@ impl<'a> Dump<'a> {
         for (number, item) in (1..).zip(items) {
             match serde_json::from_str::<Record<'_>>(item.get()) {
                 Ok(record) => dump.add(record),
-                Err(_) => dump.damaged.push((
+                Err(_) => dump.damaged.push(Damaged {
                     number,
-                    "expected an object with \"model\", \"pk\" and \"fields\", as dumpdata writes it".to_owned(),
-                )),
+                    model: model_of(item),
+                }),
             }
         }
         for rows in [
@@ -179,6 +204,11 @@ impl Row<'_> {
     pub fn reference(&self, field: &str) -> Option<String> {
         let object: Map<String, Value> = serde_json::from_str(self.fields.get()).ok()?;
         object.get(field).map(key)
+    }
+
+    /// The identity of a badge class, where that much of the row is right.
+    pub fn badge_class_key(&self) -> Option<BadgeClassKey> {
+        self.read(badge_class::read_key).ok()
     }
 
     /// A badge class and its id at Badgr, where the row has one. `read_image` reads a file below the media directory.
@@ -231,6 +261,14 @@ impl<'a> Users<'a> {
         }
     }
 
+    /// What is kept of who saved a configuration: never a name, for who is no learner here is not erased here.
+    pub fn author(&self, user: Option<&UserRef>) -> String {
+        match user.and_then(|user| self.id_of(user)) {
+            Some(LearnerId(id)) => format!("Open edX user {id}"),
+            None => "Open edX".to_owned(),
+        }
+    }
+
     /// What the file tells of an account. What our own rules do not take is left out.
     pub fn details(&self, id: LearnerId) -> Option<LearnerDetails> {
         let user: User = serde_json::from_str(self.rows.get(&id.0)?.get()).ok()?;
@@ -242,6 +280,12 @@ impl<'a> Users<'a> {
             name: checked(format!("{} {}", user.first_name, user.last_name).trim().to_owned()),
         })
     }
+}
+
+/// What a damaged item says of its model.
+fn model_of(item: &RawValue) -> Option<String> {
+    let object: Map<String, Value> = serde_json::from_str(item.get()).ok()?;
+    Some(object.get("model")?.as_str()?.to_ascii_lowercase())
 }
 
 /// A key as a text: numbers and texts are keys.

@@ -162,7 +162,7 @@ fn what_is_no_dump_is_told_apart() {
     assert!(matches!(no(""), NotADump::NotJson { .. }));
     let dump =
         Dump::parse("[1, {\"model\": \"auth.group\", \"pk\": 1, \"fields\": {}}, {\"model\": 3}]").expect("a list");
-    let damaged: Vec<usize> = dump.damaged.iter().map(|(number, _)| *number).collect();
+    let damaged: Vec<usize> = dump.damaged.iter().map(|one| one.number).collect();
     assert_eq!((damaged, dump.others), (vec![1, 3], 1));
     let odd = r#"[{"model": "badges.badgeassertion", "pk": 1, "fields": []}]"#;
     let problems = Dump::parse(odd).expect("a dump").assertions[0]
