@@ -107,7 +107,8 @@ fn violations(path: &str, source: &str) -> Vec<String> {
         if IMPURE.contains(&text) && PURE.iter().any(|room| path.starts_with(room)) {
             say(token.line, format!("{text} in a room that is pure"));
         }
-        if text == "static" && previous != "'" {
+        // What a test orders is for the whole process.
+        if text == "static" && previous != "'" && path != "failpoint.rs" {
             say(token.line, "a static".to_owned());
         }
         if text == "allow" && next(1) == "(" && matches!(previous, "[" | ",") {
@@ -268,6 +269,7 @@ const PLANTED: [(&str, &str, &str); 27] = [
     ),
     ("clock.rs", "fn f() { chrono::Utc::now() }", ""),
     ("issue/mod.rs", "static X: u8 = 1;", "a static"),
+    ("failpoint.rs", "static X: u8 = 1;", ""),
     ("issue/mod.rs", "#[allow(dead_code)] fn f() {}", "#[allow]"),
 ];
 

@@ -138,9 +138,9 @@ async fn an_event_becomes_an_award_and_is_not_read_again() {
         let again = Running::start(&broker, database.store());
         send(&producer, enrolled(8, "bob")).await;
         again.wait("the next", |_| position(&database.store()) == Some(2));
-        let counted = again.shared.metrics.events.with_label_values(&[TOPIC, "applied"]).get();
-        assert_eq!(counted, 1);
+        let metrics = Arc::clone(&again.shared.metrics);
         again.stop();
+        assert_eq!(metrics.events.with_label_values(&[TOPIC, "applied"]).get(), 1);
     }
 }
 
