@@ -73,9 +73,9 @@ fn seed(world: &World, learners: i64) {
              count(*) FILTER (WHERE passed) AS p FROM learner_course GROUP BY 1) f ON f.learner_id = l"
         ),
     ];
-    world.database.lines(&all.join(";\n"));
-    world.database.lines("VACUUM ANALYZE learner_course");
-    world.database.lines("VACUUM ANALYZE learner");
+    world.database.change(&all.join(";\n"));
+    world.database.change("VACUUM ANALYZE learner_course");
+    world.database.change("VACUUM ANALYZE learner");
     let facts = world.database.count("learner_course", "true");
     println!(
         "seeded {learners} learners with {facts} facts in {:.0} s",
@@ -100,7 +100,7 @@ fn truth(world: &World) -> Vec<(i64, i64, i64)> {
             "WITH earned AS ({earned}), awarded AS (SELECT learner_id FROM award a JOIN badge_class b \
              ON b.id = a.badge_class_id WHERE b.slug = '{slug}') \
              SELECT (SELECT count(*) FROM earned) || ' ' || (SELECT count(*) FROM awarded) || ' ' \
-             || (SELECT count(*) FROM awarded a WHERE NOT EXISTS (SELECT FROM earned e WHERE e.learner_id = a.learner_id))"
+             || (SELECT count(*) FROM awarded a WHERE NOT EXISTS (SELECT FROM earned e WHERE e.learner_id = a.learner_id)) AS line"
         ));
         let numbers: Vec<i64> = line[0].split(' ').map(|text| text.parse().expect("a number")).collect();
         (numbers[0], numbers[1], numbers[2])
@@ -176,7 +176,7 @@ fn beside<T>(world: &World, work: impl FnOnce() -> T) -> T {
 
 /// Nobody has any badge, and the backfill is open.
 fn forget(world: &World) {
-    world.database.lines(
+    world.database.change(
         "TRUNCATE award; UPDATE event_badges_configuration SET backfill_done_at = NULL, backfill_cursor = NULL, \
          backfill_tally = NULL, backfill_until = NULL",
     );

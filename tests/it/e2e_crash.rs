@@ -249,7 +249,7 @@ async fn all_read(world: &World, records: usize) {
 
 /// What waits for its time gets it; nobody works at it meanwhile.
 fn hurry(world: &World) {
-    world.database.lines(
+    world.database.change(
         "UPDATE award SET next_attempt_at = next_attempt_at - interval '1 hour' \
          WHERE state IN ('pending', 'uncertain') AND next_attempt_at > clock_timestamp() AT TIME ZONE 'UTC'",
     );
@@ -274,7 +274,7 @@ fn leases_run_out(world: &World) {
         ("token_cache", "lease_until", "lease_until IS NOT NULL"),
     ] {
         let sql = format!("UPDATE {table} SET {column} = {past} WHERE {condition}");
-        world.database.lines(&sql);
+        world.database.change(&sql);
     }
 }
 

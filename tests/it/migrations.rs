@@ -54,10 +54,10 @@ const SQLITE_KEYS: &str = "SELECT m.name || '|' || (SELECT group_concat(name) FR
      UNION SELECT m.name || '|' || c.name FROM sqlite_master m, pragma_table_info(m.name) c \
      WHERE m.type = 'table' AND m.name NOT LIKE '\\_\\_%' ESCAPE '\\' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
      AND c.pk = 1 AND NOT EXISTS (SELECT 1 FROM pragma_table_info(m.name) o WHERE o.pk = 2)";
-const POSTGRES_COLUMNS: &str = "SELECT table_name || '|' || column_name || '|' || (is_nullable = 'YES')::int \
+const POSTGRES_COLUMNS: &str = "SELECT table_name || '|' || column_name || '|' || (is_nullable = 'YES')::int AS line \
      FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_%'";
 const POSTGRES_KEYS: &str = "SELECT DISTINCT t.relname || '|' || (SELECT string_agg(a.attname, ',' ORDER BY a.attname COLLATE \"C\") \
-     FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum = ANY (x.indkey)) \
+     FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum = ANY (x.indkey)) AS line \
      FROM pg_index x JOIN pg_class t ON t.oid = x.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace \
      WHERE n.nspname = 'public' AND x.indisunique AND t.relname NOT LIKE '\\_\\_%'";
 

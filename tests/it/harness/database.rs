@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use diesel::prelude::*;
+use diesel::{connection::SimpleConnection, prelude::*};
 
 use super::postgres::Postgres;
 
@@ -60,6 +60,13 @@ impl Database {
     /// `DATABASE_URL`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Carries out statements, one after the other, in one session.
+    pub fn change(&self, sql: &str) {
+        assert!(self.directory.is_none(), "for PostgreSQL");
+        let mut conn = PgConnection::establish(&self.url).expect("PostgreSQL answers");
+        conn.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     /// What a query answers whose only column is a text called `line`.
