@@ -124,12 +124,25 @@ pub(super) async fn create_missing(
         }
     }
     match refused.first() {
-        None => Ok(created),
+        None => {
+            become_known(settings, &missing, timeout).await?;
+            Ok(created)
+        }
         Some(&(_, source)) => Err(KafkaError::TopicsNotCreated {
             topics: refused.into_iter().map(|(name, _)| name).collect(),
             source,
         }),
     }
+}
+
+/// Waits until brokers name these topics, which takes them a moment: who subscribes earlier is told that there is no such
+/// topic, and looks again only after a while. Longer than `timeout` nobody waits: consumers find a topic when it appears.
+async fn become_known(settings: &Settings, names: &[String], timeout: Duration) -> Result<(), KafkaError> {
+    let started = Instant::now();
+    while !missing_topics(settings, names).await?.is_empty() && started.elapsed() < timeout {
+        tokio::time::sleep(SLICE).await;
+    }
+    Ok(())
 }
 
 impl Cluster {

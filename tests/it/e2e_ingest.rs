@@ -200,3 +200,16 @@ async fn consumers_that_come_and_go_and_a_database_that_crashes_lose_and_double_
     let letters = lines("SELECT DISTINCT topic || record_partition || ' ' || record_offset FROM dead_letter");
     assert_eq!(letters.len(), POISON);
 }
+
+#[tokio::test]
+async fn topics_that_were_made_are_known_to_the_next_who_asks() {
+    let settings = kafka::Settings::new(RealKafka::shared().bootstrap());
+    for _ in 0..3 {
+        let prefix = RealKafka::topic_prefix();
+        let names = TOPICS.map(|topic| format!("{prefix}-{topic}"));
+        let made = kafka::admin::ensure_topics(&settings, &names, 8).await;
+        assert_eq!(made.expect("the broker makes them"), names);
+        let missing = kafka::admin::missing_topics(&settings, &names).await;
+        assert_eq!(missing.expect("the broker answers"), Vec::<String>::new());
+    }
+}
