@@ -52,8 +52,17 @@ pub struct Health {
 struct State {
     status: ConsumerStatus,
     paused: Option<Paused>,
-    error: Option<(String, Instant)>,
+    error: Option<Failure>,
     alive_at: Instant,
+}
+
+/// What went wrong with reading.
+#[derive(Debug)]
+struct Failure {
+    error: String,
+    at: Instant,
+    /// How often partitions had been given or taken: a later assignment says that it is over.
+    rebalances: u64,
 }
 
 /// One consumer's own entry.
@@ -128,8 +137,8 @@ impl State {
         if self.status.is_down() {
             let why = self.status.last_failure().unwrap_or_default();
             problems.push(problem("kafka", format!("no broker can be reached: {why}")));
-        } else if let Some((error, _)) = self.error.as_ref().filter(|(_, at)| at.elapsed() < ERROR_STANDS) {
-            problems.push(problem("kafka", error.clone()));
+        } else if let Some(failure) = self.error.as_ref().filter(|failure| self.stands(failure)) {
+            problems.push(problem("kafka", failure.error.clone()));
         } else if !self.status.has_joined() {
             problems.push(problem("kafka", "not yet a member of the group".to_owned()));
         }
@@ -148,6 +157,10 @@ impl State {
         }
         problems
     }
+
+    fn stands(&self, failure: &Failure) -> bool {
+        failure.at.elapsed() < ERROR_STANDS && failure.rebalances == self.status.rebalances()
+    }
 }
 
 impl Entry {
@@ -158,8 +171,13 @@ impl Entry {
     /// Keeps the last error; says whether it is another than before.
     pub(super) fn set_error(&self, error: Option<String>) -> bool {
         self.change(|state| {
-            let other = state.error.as_ref().map(|(error, _)| error) != error.as_ref();
-            state.error = error.map(|error| (error, Instant::now()));
+            let other = state.error.as_ref().map(|failure| &failure.error) != error.as_ref();
+            let rebalances = state.status.rebalances();
+            state.error = error.map(|error| Failure {
+                error,
+                at: Instant::now(),
+                rebalances,
+            });
             other
         })
     }
@@ -179,5 +197,24 @@ impl Entry {
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.health.consumers()[self.number])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_stands_until_partitions_are_given() {
+        let health = Arc::new(Health::new(1, Arc::new(Metrics::new())));
+        let status = ConsumerStatus::detached();
+        let entry = health.enter(status.clone());
+        status.give(&[("enrollment.created".to_owned(), 0)]);
+        assert!(entry.set_error(Some("no such topic".to_owned())));
+        assert_eq!(health.problems()[0].detail, "no such topic");
+        status.give(&[("certificate.generated".to_owned(), 0)]);
+        assert_eq!(health.problems(), []);
+        assert!(!entry.set_error(Some("no such topic".to_owned())), "it was said before");
+        assert_eq!(health.problems()[0].detail, "no such topic");
     }
 }

@@ -68,6 +68,19 @@ impl ConsumerStatus {
     }
 }
 
+#[cfg(test)]
+impl ConsumerStatus {
+    /// The status of no consumer.
+    pub(crate) fn detached() -> Self {
+        Self(Arc::new(State::new()))
+    }
+
+    /// As if these partitions had been given to it.
+    pub(crate) fn give(&self, partitions: &[TopicPartition]) {
+        self.0.given(partitions);
+    }
+}
+
 /// What the callbacks leave for the consumer and for those who look at it.
 #[derive(Debug)]
 pub(super) struct State {
