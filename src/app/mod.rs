@@ -14,9 +14,10 @@ use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
-pub use self::parts::replayer;
+pub use self::parts::{Wakes, replayer};
 use self::{roles::Roles, supervisor::Supervisor};
 use crate::{
+    backend::BadgingBackend,
     backfill::Backfill,
     clock::Clock,
     config::Settings,
@@ -108,8 +109,20 @@ impl App {
         writing: kafka::Settings,
     ) -> anyhow::Result<Self> {
         let prepared = CancellationToken::new();
-        let decided = Arc::new(Notify::new());
-        let issued = Arc::new(Notify::new());
+        let wakes = Wakes::default();
+        let backend = match roles.award {
+            true => Some(parts::backend(
+                settings,
+                &self.public_url,
+                &self.store,
+                Arc::clone(clock),
+                Arc::clone(&self.metrics),
+            )?),
+            false => None,
+        };
+        let at_once = backend
+            .clone()
+            .and_then(|backend| issue::at_once(backend, &self.public_url, Arc::clone(clock)));
         let health = Arc::new(Health::new(settings.ingest_consumers, Arc::clone(&self.metrics)));
         if let Some(listener) = listener {
             let checks = readiness::checks(
@@ -123,14 +136,15 @@ impl App {
                 settings,
                 Arc::clone(&self.store),
                 Arc::clone(&self.metrics),
-                Arc::clone(&decided),
+                at_once.clone(),
+                wakes.clone(),
             );
             let state = http::State::new(
                 parts::http(settings, &self.public_url),
                 Arc::clone(&self.store),
                 Arc::clone(&self.metrics),
                 checks,
-                Arc::clone(&decided),
+                Arc::clone(&wakes.decided),
                 Arc::new(move |id, actor| replayer.replay(id, actor)),
                 self.stop.clone(),
             );
@@ -140,13 +154,14 @@ impl App {
         }
         self.spawn_preparation(settings, &writing, &prepared);
         if roles.ingest {
-            self.spawn_ingest(settings, &reading, &health, &decided, &prepared)?;
+            let ingest = parts::ingest(settings, at_once);
+            self.spawn_ingest(settings, &ingest, &reading, &health, &wakes, &prepared)?;
         }
-        if roles.award {
-            self.spawn_issue(settings, clock, &decided, &issued, &prepared)?;
+        if let Some(backend) = backend {
+            self.spawn_issue(settings, backend, &wakes, &prepared);
         }
         if roles.publish {
-            self.spawn_publish(settings, &writing, &issued, &prepared)?;
+            self.spawn_publish(settings, &writing, &wakes.issued, &prepared)?;
         }
         Ok(self)
     }
@@ -171,9 +186,10 @@ impl App {
     fn spawn_ingest(
         &mut self,
         settings: &Settings,
+        ingest: &ingest::Settings,
         kafka: &kafka::Settings,
         health: &Arc<Health>,
-        decided: &Arc<Notify>,
+        wakes: &Wakes,
         prepared: &CancellationToken,
     ) -> anyhow::Result<()> {
         let shared = ingest::Shared {
@@ -181,7 +197,8 @@ impl App {
             rules: Arc::new(RulesCache::default()),
             metrics: Arc::clone(&self.metrics),
             health: Arc::clone(health),
-            awards: Arc::clone(decided),
+            awards: Arc::clone(&wakes.decided),
+            announcements: Arc::clone(&wakes.issued),
             stop: self.stop.clone(),
         };
         let topics = parts::topics(settings);
@@ -189,7 +206,7 @@ impl App {
             let own = ingest::Settings {
                 consumer,
                 consumers: settings.ingest_consumers,
-                ..parts::ingest(settings)
+                ..ingest.clone()
             };
             let (kafka, topics, shared) = (kafka.clone(), topics.clone(), shared.clone());
             let begin = wait_for(prepared, &self.stop);
@@ -207,18 +224,10 @@ impl App {
     fn spawn_issue(
         &mut self,
         settings: &Settings,
-        clock: &Arc<dyn Clock>,
-        decided: &Arc<Notify>,
-        issued: &Arc<Notify>,
+        backend: Arc<dyn BadgingBackend>,
+        wakes: &Wakes,
         prepared: &CancellationToken,
-    ) -> anyhow::Result<()> {
-        let backend = parts::backend(
-            settings,
-            &self.public_url,
-            &self.store,
-            Arc::clone(clock),
-            Arc::clone(&self.metrics),
-        )?;
+    ) {
         let issuer = Issuer::new(
             Arc::clone(&self.store),
             backend,
@@ -229,8 +238,8 @@ impl App {
                 public_url: self.public_url.clone(),
             },
             Arc::clone(&self.metrics),
-            Arc::clone(decided),
-            Arc::clone(issued),
+            Arc::clone(&wakes.decided),
+            Arc::clone(&wakes.issued),
         );
         let (begin, stop) = (wait_for(prepared, &self.stop), self.stop.clone());
         let awards = settings.enable_openbadges;
@@ -244,13 +253,13 @@ impl App {
             Ok(())
         });
         if !awards {
-            return Ok(());
+            return;
         }
         let backfill = Backfill {
             store: Arc::clone(&self.store),
             metrics: Arc::clone(&self.metrics),
             rules: Arc::new(RulesCache::default()),
-            wake: Arc::clone(decided),
+            wake: Arc::clone(&wakes.decided),
         };
         let (begin, stop) = (wait_for(prepared, &self.stop), self.stop.clone());
         self.intake.spawn("backfill", async move {
@@ -259,7 +268,6 @@ impl App {
             }
             Ok(())
         });
-        Ok(())
     }
 
     fn spawn_publish(

@@ -17,7 +17,7 @@ use crate::{
     http,
     ingest::{self, Replayer},
     kafka,
-    store::Store,
+    store::{Store, awards::AtOnce},
     telemetry::Metrics,
     wire::decode::TopicTypes,
 };
@@ -54,24 +54,41 @@ pub(super) fn topics(settings: &Settings) -> ingest::Topics {
 }
 
 /// What ingest does with events; for the first of one consumer.
-pub(super) fn ingest(settings: &Settings) -> ingest::Settings {
+pub(super) fn ingest(settings: &Settings, at_once: Option<Arc<AtOnce>>) -> ingest::Settings {
     ingest::Settings {
         award: settings.enable_openbadges,
+        issue_at_once: at_once,
         revoke_on_loss: settings.revoke_on_loss,
         evidence_url_template: settings.evidence_url_template.clone(),
         ..ingest::Settings::default()
     }
 }
 
-/// What replays dead letters as the consumers of these settings process records. `awards` is told of new awards.
-pub fn replayer(settings: &Settings, store: Arc<Store>, metrics: Arc<Metrics>, awards: Arc<Notify>) -> Replayer {
+/// Told that awards were decided, and that some are to be announced.
+#[derive(Clone, Default)]
+pub struct Wakes {
+    /// The issue loop.
+    pub decided: Arc<Notify>,
+    /// The relay.
+    pub issued: Arc<Notify>,
+}
+
+/// What replays dead letters as the consumers of these settings process records.
+pub fn replayer(
+    settings: &Settings,
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+    at_once: Option<Arc<AtOnce>>,
+    wakes: Wakes,
+) -> Replayer {
     Replayer {
         store,
         rules: Arc::default(),
-        settings: ingest(settings),
+        settings: ingest(settings, at_once),
         types: topics(settings).types,
         metrics,
-        awards,
+        awards: wakes.decided,
+        announcements: wakes.issued,
     }
 }
 

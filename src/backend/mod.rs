@@ -242,6 +242,13 @@ pub trait BadgingBackend: Send + Sync + 'static {
     /// is final: the assertion is stored and `badge.awarded` goes out.
     fn award<'a>(&'a self, request: &'a AwardRequest) -> BoxFuture<'a, Result<Issued, BackendError>>;
 
+    /// Issues one badge as [`Self::award`] does, without waiting for anything, in the transaction that decides it: what
+    /// is not committed was never issued. `None`, as from every backend that asks a server: [`Self::award`] is asked
+    /// afterwards.
+    fn award_at_once(&self, _request: &AwardRequest) -> Option<Issued> {
+        None
+    }
+
     /// Looks for a live assertion of this request's recipient and badge class, but for [`AwardRequest::others`].
     ///
     /// With a backend that takes idempotency keys this may simply be the request again.

@@ -122,7 +122,7 @@ pub(super) fn run(settings: &Settings, command: Command) -> Result<(), CliError>
         }
         Command::Replay(which) => {
             let metrics = Arc::new(Metrics::new());
-            let replayer = app::replayer(settings, Arc::clone(&store), metrics, Arc::default());
+            let replayer = app::replayer(settings, Arc::clone(&store), metrics, None, app::Wakes::default());
             let ids = which.ids(&store).map_err(database)?;
             each(&ids, database, |id| Ok(replayer.replay(id, &actor)?.map(after_replay)))
         }

@@ -11,6 +11,7 @@ use std::{
 use super::{
     BatchOutcome, Content, Item, Outcome, Settings, decide,
     fold::Fold,
+    judged::{Judged, UNKNOWN_BADGE_CLASS, tally},
     lanes::Lanes,
     memory::{Learnt, Memory, Overlay},
 };
@@ -23,7 +24,8 @@ use crate::{
     },
     failpoint::{Place, hit},
     store::{
-        Store, StoreError, Tx, awards,
+        Store, StoreError, Tx,
+        awards::{self, AwardKey},
         dead_letters::{self, NewDeadLetter},
         event_badges::{self, RulesCache},
         facts, learners, losses,
@@ -31,11 +33,6 @@ use crate::{
         retirement,
     },
 };
-
-const UNKNOWN_BADGE_CLASS: (&str, &str) = (
-    "unknown_badge_class",
-    "no badge class has this slug, issuing component and course",
-);
 
 /// Writes batches into the store. One a consumer: it remembers what others never delete.
 pub struct Batch {
@@ -143,6 +140,11 @@ pub(super) fn work(
         requests = requested(tx, items, &fold, &mut known, &mut decisions, &mut outcomes)?;
     }
     let new = awards::insert_decisions(tx, &decisions)?;
+    let mut at_once = 0;
+    if let Some(issue) = &settings.issue_at_once {
+        let keys: Vec<AwardKey> = new.iter().map(awards::key_of).collect();
+        at_once = awards::issue_at_once(tx, &keys, issue.as_ref())?;
+    }
     hit(Place::Decided)?;
     let unblocked = awards::unblock_no_email(tx, &fold.newly_reachable())?;
     let issued: HashSet<Request> = new.iter().map(request_of).collect();
@@ -161,38 +163,12 @@ pub(super) fn work(
     retirement::fence(tx, &retired)?;
     keep(tx, &letters)?;
     retirement::erase(tx, &retired)?;
-    Ok((tally(items, &outcomes, &new, unblocked), known.learnt()))
-}
-
-/// What is to become of a record.
-#[derive(Clone, Copy)]
-enum Judged {
-    Outcome(Outcome),
-    Unprocessable(&'static str),
-}
-
-impl Judged {
-    fn outcome(self) -> Outcome {
-        match self {
-            Self::Outcome(outcome) => outcome,
-            Self::Unprocessable(_) => Outcome::DeadLettered,
-        }
-    }
-
-    fn letter<'a>(self, item: &'a Item) -> Option<NewDeadLetter<'a>> {
-        let Self::Unprocessable(reason) = self else {
-            return None;
-        };
-        let message = match &item.content {
-            Content::Unprocessable { message, .. } => message,
-            Content::Event(_) | Content::Ignored => UNKNOWN_BADGE_CLASS.1,
-        };
-        Some(NewDeadLetter {
-            record: &item.record,
-            reason,
-            message,
-        })
-    }
+    let outcome = BatchOutcome {
+        issued: at_once,
+        to_issue: new.len() - at_once + unblocked,
+        ..tally(items, &outcomes, &new)
+    };
+    Ok((outcome, known.learnt()))
 }
 
 /// Holds the learners, reads their facts and folds every event in.
@@ -373,23 +349,4 @@ pub(super) fn next_offsets<'a>(items: impl IntoIterator<Item = &'a Item>) -> Vec
             offset,
         })
         .collect()
-}
-
-fn tally(items: &[&Item], judged: &[Judged], new: &[Decision], unblocked: usize) -> BatchOutcome {
-    let mut outcome = BatchOutcome {
-        unblocked,
-        ..BatchOutcome::default()
-    };
-    for (item, judged) in items.iter().zip(judged) {
-        let topic = || Arc::clone(&item.record.topic);
-        outcome.records.push(judged.outcome());
-        *outcome.events.entry((topic(), judged.outcome())).or_default() += 1;
-        if let Judged::Unprocessable(reason) = judged {
-            *outcome.dead_letters.entry((topic(), *reason)).or_default() += 1;
-        }
-    }
-    for decision in new {
-        *outcome.decided.entry(decision.reason.rule).or_default() += 1;
-    }
-    outcome
 }

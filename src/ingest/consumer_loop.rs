@@ -69,6 +69,8 @@ pub struct Shared {
     pub health: Arc<Health>,
     /// Told when there are new awards to issue.
     pub awards: Arc<Notify>,
+    /// Told when awards were issued that are to be announced.
+    pub announcements: Arc<Notify>,
     /// Ends the loop.
     pub stop: CancellationToken,
 }
@@ -283,9 +285,7 @@ impl Reading<'_> {
             let behind = self.shared.store.clock().now() - sent;
             metrics.consumer_time_lag.set(behind.as_seconds_f64().max(0.0));
         }
-        if outcome.has_awards() {
-            self.shared.awards.notify_one();
-        }
+        outcome.wake(&self.shared.awards, &self.shared.announcements);
     }
 
     /// Commits to Kafka what is stored, now and then: the database's positions are exact, and the brokers have better

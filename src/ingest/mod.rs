@@ -10,6 +10,7 @@ mod decide;
 mod fold;
 mod health;
 mod item;
+mod judged;
 mod lanes;
 mod memory;
 mod outcome;
@@ -25,8 +26,12 @@ pub use item::{Content, Item};
 pub use outcome::{BatchOutcome, Outcome};
 pub use replay::Replayer;
 
+use std::sync::Arc;
+
+use crate::store::awards::AtOnce;
+
 /// What ingest does with events.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// `ENABLE_OPENBADGES`: without it facts are kept and nothing is decided.
     pub award: bool,
@@ -34,6 +39,8 @@ pub struct Settings {
     pub revoke_on_loss: bool,
     /// `EVIDENCE_URL_TEMPLATE`: where a certificate is shown whose event has no `url`.
     pub evidence_url_template: Option<String>,
+    /// What issues awards in the transaction that decides them, if the backend needs no more.
+    pub issue_at_once: Option<Arc<AtOnce>>,
     /// Which of this process's consumers it is, from 0.
     pub consumer: usize,
     /// How many consumers this process has.

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tokio::sync::Notify;
+
 use crate::{domain::award::RuleKind, telemetry::Metrics};
 
 /// What became of one record.
@@ -40,8 +42,10 @@ pub struct BatchOutcome {
     pub dead_letters: BTreeMap<(Arc<str>, &'static str), u64>,
     /// New awards by kind.
     pub decided: BTreeMap<RuleKind, u64>,
-    /// Awards that waited for an e-mail address and go on.
-    pub unblocked: usize,
+    /// Awards that were issued with their decision, and are to be announced.
+    pub issued: usize,
+    /// Awards for the issue loop: new ones, and those that waited for an e-mail address.
+    pub to_issue: usize,
 }
 
 impl BatchOutcome {
@@ -67,12 +71,18 @@ impl BatchOutcome {
         for (kind, n) in part.decided {
             *self.decided.entry(kind).or_default() += n;
         }
-        self.unblocked += part.unblocked;
+        self.issued += part.issued;
+        self.to_issue += part.to_issue;
     }
 
-    /// Whether there is work for the issue loop.
-    pub fn has_awards(&self) -> bool {
-        self.unblocked > 0 || !self.decided.is_empty()
+    /// Wakes who has to go on with it: the issue loop, the relay.
+    pub(super) fn wake(&self, issue: &Notify, relay: &Notify) {
+        if self.to_issue > 0 {
+            issue.notify_one();
+        }
+        if self.issued > 0 {
+            relay.notify_one();
+        }
     }
 
     /// Counts all of it.

@@ -35,6 +35,8 @@ pub struct Replayer {
     pub metrics: Arc<Metrics>,
     /// Told when there are new awards to issue.
     pub awards: Arc<Notify>,
+    /// Told when awards were issued that are to be announced.
+    pub announcements: Arc<Notify>,
 }
 
 impl Replayer {
@@ -56,9 +58,7 @@ impl Replayer {
         };
         if let Some((_, outcome)) = &replayed {
             outcome.count_decided(&self.metrics);
-            if outcome.has_awards() {
-                self.awards.notify_one();
-            }
+            outcome.wake(&self.awards, &self.announcements);
         }
         Ok(replayed.map(|(replay, _)| replay))
     }

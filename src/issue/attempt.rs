@@ -7,10 +7,9 @@ use std::{
 };
 
 use tracing::Instrument as _;
-use uuid::Uuid;
 
 use super::{
-    Issuer,
+    Issuer, compose,
     making::{BUSY_PAUSE, Made},
 };
 use crate::{
@@ -22,14 +21,9 @@ use crate::{
     },
     failpoint::{Place, hit},
     store::{
-        StoreError,
-        assertions::{self, NewAssertion},
+        StoreError, assertions,
         awards::{ClaimedAward, Completed, Step},
         badge_classes,
-    },
-    wire::{
-        badge_event::{AssertionPart, BADGE_AWARDED, BadgeClassPart, BadgeEvent, ReasonPart, UserPart},
-        redact,
     },
 };
 
@@ -172,17 +166,9 @@ impl Issuer {
             }
         };
         Ok(AwardRequest {
-            others,
-            award: award.award,
-            learner: award.learner,
-            username: award.username.clone(),
-            full_name: award.full_name.clone(),
-            recipient: award.recipient.clone(),
-            badge_class,
             image,
-            evidence_url: award.evidence_url.clone(),
-            reason: award.reason.clone(),
-            now: self.store.clock().now(),
+            others,
+            ..compose::request(award, badge_class, self.store.clock().now())
         })
     }
 
@@ -219,7 +205,9 @@ impl Issuer {
     fn done(&self, award: &ClaimedAward, ended: Ended) -> Done {
         let (outcome, error) = match ended {
             Ended::Issued(issued, badge_class) => {
-                return Done::Issued(Box::new(self.completed(award, &badge_class, *issued)));
+                let created = self.store.clock().now();
+                let completed = self.composer.completed(award, &badge_class, *issued, created);
+                return Done::Issued(Box::new(completed));
             }
             Ended::Unused(unused) => return Done::Step(unused_step(award, unused)),
             Ended::Foreign(error) => {
@@ -233,59 +221,6 @@ impl Issuer {
         };
         let step = self.next(award, &outcome, award.must_look_up);
         Done::Step(stored_step(award, step, error.as_ref()))
-    }
-
-    fn completed(&self, award: &ClaimedAward, badge_class: &BadgeClass, issued: Issued) -> Completed {
-        let id = issued.public_id.unwrap_or_else(|| Uuid::new_v4().to_string());
-        let created = self.store.clock().now();
-        let our_image = self.urls.badge_class_image(&badge_class.public_id);
-        let evidence_url = award.evidence_url.as_deref();
-        let told_evidence = evidence_url.and_then(|url| redact::url(url, &award.recipient));
-        let told = |text: &str| redact::text(text, &award.recipient);
-        let event = BadgeEvent {
-            assertion: AssertionPart {
-                id: &id,
-                created,
-                backend: self.backend.name(),
-                image_url: &told(&issued.image_url),
-                assertion_url: &told(&issued.assertion_url),
-                evidence_url: told_evidence.as_deref(),
-                issuer: &told(&issued.issuer),
-                data: &issued.data,
-            },
-            badge_class: BadgeClassPart::new(
-                badge_class,
-                badge_class.backend_image_url.as_deref().unwrap_or(&our_image),
-            ),
-            user: UserPart {
-                id: award.learner,
-                username: &award.username,
-            },
-            reason: ReasonPart::from(&award.reason),
-            revocation: None,
-        };
-        Completed {
-            lease_token: award.lease_token,
-            event_id: award.award.event_id(BADGE_AWARDED).to_string(),
-            event_type: BADGE_AWARDED.to_owned(),
-            payload: event.to_json(),
-            event_time: award.reason.event_time,
-            assertion: NewAssertion {
-                learner: award.learner,
-                award: award.award,
-                id,
-                badge_class: badge_class.id,
-                backend: self.backend.name().into(),
-                backend_id: issued.backend_id,
-                image_url: issued.image_url,
-                assertion_url: issued.assertion_url,
-                evidence_url: award.evidence_url.clone(),
-                issuer: issued.issuer,
-                recipient_hash: issued.recipient_hash,
-                data: issued.data,
-                created,
-            },
-        }
     }
 }
 

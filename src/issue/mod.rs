@@ -6,6 +6,7 @@
 
 mod attempt;
 mod breaker;
+mod compose;
 mod gauges;
 mod making;
 mod revoking;
@@ -22,11 +23,15 @@ use std::{
 use chrono::TimeDelta;
 use tokio::sync::Notify;
 
+pub use compose::at_once;
 pub use gauges::{keep_gauges, refresh_gauges};
 
-use self::breaker::{Breaker, Change};
+use self::{
+    breaker::{Breaker, Change},
+    compose::Composer,
+};
 use crate::{
-    backend::{BackendError, BadgingBackend, builtin::documents::Urls},
+    backend::{BackendError, BadgingBackend},
     store::{Store, StoreError},
     telemetry::Metrics,
 };
@@ -71,7 +76,7 @@ pub struct Issuer {
     wake: Arc<Notify>,
     /// Told that there is something to publish.
     published_wake: Arc<Notify>,
-    urls: Urls,
+    composer: Composer,
     breaker: Mutex<Breaker>,
     /// One badge class at a time is made by one process: the others wait and find it made.
     making: tokio::sync::Mutex<()>,
@@ -94,7 +99,7 @@ impl Issuer {
             ..settings
         };
         Self {
-            urls: Urls::new(&settings.public_url),
+            composer: Composer::new(backend.name(), &settings.public_url),
             breaker: Mutex::new(Breaker::new(settings.concurrency)),
             making: tokio::sync::Mutex::new(()),
             probing: AtomicBool::new(false),

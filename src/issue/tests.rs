@@ -1,5 +1,6 @@
 //! The issue loop against a backend that does what a test tells it, on each database.
 
+mod at_once;
 mod crash;
 mod making;
 mod revoking;

@@ -305,7 +305,19 @@ fn quantiles(mut found: Vec<Duration>) -> String {
     )
 }
 
+/// Each PostgreSQL process is a session of its own, and the kernel then lets it wait for hundreds of milliseconds behind
+/// the broker, which is one session with this program.
+fn warn_of_autogroups() {
+    const SETTING: &str = "/proc/sys/kernel/sched_autogroup_enabled";
+    if std::fs::read_to_string(SETTING).is_ok_and(|text| text.trim() == "1") {
+        println!(
+            "kernel.sched_autogroup_enabled is 1: the longest times are the scheduler's; set it to 0 for latencies"
+        );
+    }
+}
+
 fn main() {
+    warn_of_autogroups();
     let kafka = RealKafka::start_for(true);
     println!("program: {}", harness::binary::program());
     if number("ACCOLADE_BENCH_EVENTS", EVENTS) > 0 {

@@ -51,6 +51,7 @@ impl Group {
             health: Arc::new(Health::new(1, Arc::clone(&metrics))),
             metrics,
             awards: Arc::new(Notify::new()),
+            announcements: Arc::default(),
             stop: stop.clone(),
         };
         let (kafka, topics) = (self.kafka.clone(), self.topics.clone());

@@ -1,5 +1,7 @@
 //! What is awarded for what.
 
+use std::sync::Arc;
+
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 
 use super::support::{
@@ -7,9 +9,13 @@ use super::support::{
     new_badge_class, requested, slugs, supply_images, writer,
 };
 use crate::{
-    domain::{EventBody, LearnerId, award::RuleKind},
+    domain::{
+        EventBody, LearnerId,
+        award::{AwardState, RuleKind},
+    },
     ingest::{Batch, Content, Outcome, Settings},
     store::{
+        awards::testing as awards_testing,
         badge_classes,
         schema::{award, consumer_position, dead_letter, learner},
         testing,
@@ -22,7 +28,7 @@ fn a_threshold_is_met_at_n_and_once() {
         activate(&database, "2,two", "", "");
         let mut writer = writer(&database);
         let first = writer.apply(&[item(1, enrollment(1, 1, true))]).expect("applied");
-        assert!(!first.has_awards());
+        assert_eq!(first.to_issue, 0);
         let second = [item(2, enrollment(1, 2, true)), item(3, enrollment(2, 2, true))];
         let outcome = writer.apply(&second).expect("applied");
         assert_eq!(outcome.decided.get(&RuleKind::CoursesEnrolled), Some(&1));
@@ -32,7 +38,7 @@ fn a_threshold_is_met_at_n_and_once() {
         writer.apply(&[item(4, enrollment(1, 2, false))]).expect("applied");
         assert_eq!(counters(&database, 1), (1, 0));
         let back = writer.apply(&[item(5, enrollment(1, 2, true))]).expect("applied");
-        assert!(!back.has_awards(), "each badge once for ever");
+        assert_eq!(back.to_issue, 0, "each badge once for ever");
         assert_eq!(awards(&database).len(), 1);
     }
 }
@@ -112,7 +118,7 @@ fn without_an_image_there_is_no_completion_badge() {
         let outcome = writer(&database)
             .apply(&[item(1, certificate(7, 1, true))])
             .expect("applied");
-        assert!(!outcome.has_awards());
+        assert_eq!(outcome.to_issue, 0);
     }
 }
 
@@ -209,7 +215,7 @@ fn an_address_lets_blocked_awards_go_on() {
         let outcome = writer
             .apply(&[item(2, EventBody::LearnerUpdated(learner_details(7)))])
             .expect("applied");
-        assert_eq!(outcome.unblocked, 1);
+        assert_eq!(outcome.to_issue, 1);
         assert_eq!(awards(&database)[0].3, "pending");
     }
 }
@@ -239,5 +245,28 @@ fn who_retired_is_forgotten_and_gets_nothing_more() {
         let states: Vec<String> = awards(&database).into_iter().map(|award| award.3).collect();
         assert_eq!(states, ["cancelled"]);
         assert!(!facts(&database).contains("user7"));
+    }
+}
+
+#[test]
+fn what_can_be_issued_at_once_is_issued_with_its_decision() {
+    for database in testing::databases() {
+        activate(&database, "1,one", "", "");
+        // As a backend that has none of the badge classes of odd learners.
+        let settings = Settings {
+            award: true,
+            issue_at_once: Some(Arc::new(|award| {
+                (award.learner.0 % 2 == 0).then(|| awards_testing::completed(award))
+            })),
+            ..Settings::default()
+        };
+        let mut writer = Batch::new(database.store(), Arc::default(), settings);
+        let batch = [1, 2, 3].map(|learner| item(1, enrollment(learner, 1, true)));
+        let outcome = writer.apply(&batch).expect("applied");
+        assert_eq!((outcome.issued, outcome.to_issue), (1, 2));
+        assert_eq!(database.states(), [(AwardState::Pending, 2), (AwardState::Issued, 1)]);
+        let again = writer.apply(&batch).expect("applied");
+        assert_eq!((again.issued, again.to_issue), (0, 0));
+        assert_eq!(database.states(), [(AwardState::Pending, 2), (AwardState::Issued, 1)]);
     }
 }

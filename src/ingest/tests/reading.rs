@@ -42,6 +42,7 @@ impl Running {
             health: Arc::new(Health::new(1, Arc::clone(&metrics))),
             metrics,
             awards: Arc::new(Notify::new()),
+            announcements: Arc::new(Notify::new()),
             stop: CancellationToken::new(),
         };
         let mut kafka = kafka::Settings::new(broker.bootstrap_servers());

@@ -44,6 +44,7 @@ fn replayer(database: &TestDatabase) -> Replayer {
         types: types(),
         metrics: Arc::new(Metrics::new()),
         awards: Arc::default(),
+        announcements: Arc::default(),
     }
 }
 

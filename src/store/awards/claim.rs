@@ -9,7 +9,7 @@ use diesel::{
 };
 use serde::Serialize;
 
-use super::{IS_RETIRED, award_id, award_state};
+use super::{AwardKey, IS_RETIRED, award_id, award_state};
 use crate::{
     domain::{
         LearnerId,
@@ -190,6 +190,32 @@ pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta, settle: TimeDelta)
     Ok(Claim { awards, more })
 }
 
+/// Those of these awards that are pending, as [`claim`] would bring them, of learners who have an e-mail address and did
+/// not retire. Nothing is written: for whoever issues them in this very transaction, which holds the learners' rows.
+pub(super) fn these(tx: &mut Tx<'_>, awards: &[AwardKey]) -> Result<Vec<ClaimedAward>, StoreError> {
+    let now = tx.now()?;
+    let ids: Vec<String> = awards.iter().map(|(_, award)| award.0.to_string()).collect();
+    let keys: Vec<Taken<'_>> = awards
+        .iter()
+        .zip(&ids)
+        .map(|((learner, _), id)| Taken {
+            learner_id: learner.0,
+            id,
+            recipient: "",
+        })
+        .collect();
+    let rows: Vec<DueRow> = sql_query(format!(
+        "/* awards::these */ WITH d AS (SELECT award.* FROM {} JOIN award ON award.learner_id = x.learner_id \
+         AND award.id = x.id WHERE award.state = 'pending' AND NOT award.posted) {WHOLE} \
+         WHERE l.retired_at IS NULL AND coalesce(d.recipient, l.email) IS NOT NULL ORDER BY d.learner_id, d.id",
+        unfold::rows(tx.conn, "$1", TAKEN),
+    ))
+    .bind::<Text, _>(unfold::json(&keys))
+    .prepared()
+    .load(tx.conn)?;
+    rows.into_iter().map(|row| claimed(row, now)).collect()
+}
+
 fn expire_leases(tx: &mut Tx<'_>, now: NaiveDateTime, settle: TimeDelta) -> Result<(), StoreError> {
     let expired: Vec<ExpiredRow> = sql_query(format!(
         "/* awards::expire_leases */ WITH d AS MATERIALIZED (SELECT learner_id, id FROM award \
@@ -209,6 +235,14 @@ fn expire_leases(tx: &mut Tx<'_>, now: NaiveDateTime, settle: TimeDelta) -> Resu
     Ok(())
 }
 
+/// All that issuing the awards in `d` needs.
+const WHOLE: &str = "SELECT d.learner_id, d.id AS award_id, d.rule, d.by_backfill, d.threshold, d.rule_count, \
+     d.configuration_id, d.event_id, d.event_time, d.evidence_url, d.state, d.attempts, d.posted, d.lease_token, \
+     d.first_post_at, coalesce(d.recipient, l.email) AS recipient, l.username, l.full_name, \
+     b.id AS badge_class_id, b.public_id, b.slug, b.issuing_component, b.course_id, b.mode, b.display_name, \
+     b.description, b.criteria, b.backend, b.backend_id, b.backend_image_url \
+     FROM d JOIN learner l ON l.learner_id = d.learner_id JOIN badge_class b ON b.id = d.badge_class_id";
+
 fn due(tx: &mut Tx<'_>, now: NaiveDateTime, limit: usize) -> Result<Vec<DueRow>, StoreError> {
     let of_state = |state: &str, lock: &str| {
         format!(
@@ -223,13 +257,7 @@ fn due(tx: &mut Tx<'_>, now: NaiveDateTime, limit: usize) -> Result<Vec<DueRow>,
     };
     let sql = format!(
         "/* awards::claim */ WITH u AS ({}), p AS ({}), \
-         d AS (SELECT * FROM u UNION ALL SELECT * FROM p LIMIT $2) \
-         SELECT d.learner_id, d.id AS award_id, d.rule, d.by_backfill, d.threshold, d.rule_count, \
-         d.configuration_id, d.event_id, d.event_time, d.evidence_url, d.state, d.attempts, d.posted, d.lease_token, \
-         d.first_post_at, coalesce(d.recipient, l.email) AS recipient, l.username, l.full_name, \
-         b.id AS badge_class_id, b.public_id, b.slug, b.issuing_component, b.course_id, b.mode, b.display_name, \
-         b.description, b.criteria, b.backend, b.backend_id, b.backend_image_url \
-         FROM d JOIN learner l ON l.learner_id = d.learner_id JOIN badge_class b ON b.id = d.badge_class_id",
+         d AS (SELECT * FROM u UNION ALL SELECT * FROM p LIMIT $2) {WHOLE}",
         of_state("uncertain", lock),
         of_state("pending", lock),
     );

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::HashSet,
 };
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
@@ -13,14 +13,14 @@ use diesel::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::{AwardKey, IS_RETIRED, award_id};
+use super::{AwardKey, IS_RETIRED, at_once::store_issued, award_id};
 use crate::{
     domain::{
         LearnerId,
         award::{AwardId, AwardState},
     },
     store::{
-        AnyConnection, StoreError, Tx, assertions,
+        AnyConnection, StoreError, Tx,
         assertions::NewAssertion,
         losses,
         prepared::Prepare,
@@ -95,35 +95,6 @@ const STEP: &[(&str, &str)] = &[
     ("error", "text"),
 ];
 
-#[derive(Serialize)]
-struct OutboxRow<'a> {
-    learner_id: i64,
-    seq: i64,
-    event_id: &'a str,
-    event_type: &'a str,
-    award_id: String,
-    payload: &'a str,
-    event_time: Option<String>,
-}
-
-const OUTBOX: &[(&str, &str)] = &[
-    ("learner_id", "bigint"),
-    ("seq", "bigint"),
-    ("event_id", "text"),
-    ("event_type", "text"),
-    ("award_id", "text"),
-    ("payload", "text"),
-    ("event_time", "timestamp"),
-];
-
-#[derive(Serialize)]
-struct Sequence {
-    learner_id: i64,
-    next_seq: i64,
-}
-
-const SEQUENCE: &[(&str, &str)] = &[("learner_id", "bigint"), ("next_seq", "bigint")];
-
 #[derive(QueryableByName)]
 struct MovedRow {
     #[diesel(sql_type = BigInt)]
@@ -139,8 +110,6 @@ struct MovedRow {
 struct LearnerRow {
     #[diesel(sql_type = BigInt)]
     learner_id: i64,
-    #[diesel(sql_type = BigInt)]
-    next_seq: i64,
     #[diesel(sql_type = Bool)]
     retired: bool,
 }
@@ -159,7 +128,6 @@ pub fn complete(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<AwardKey
         .filter(|row| row.retired)
         .map(|row| row.learner_id)
         .collect();
-    let mut next: HashMap<i64, i64> = held.iter().map(|row| (row.learner_id, row.next_seq)).collect();
     let steps: Vec<StepRow<'_>> = completed.iter().map(issued_step).collect();
     let written: HashSet<AwardKey> = fenced(tx, now, &steps)?.into_iter().collect();
     let kept: Vec<Cow<'_, Completed>> = completed
@@ -173,26 +141,8 @@ pub fn complete(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<AwardKey
     if kept.is_empty() {
         return Ok(Vec::new());
     }
-    let stored: Vec<&NewAssertion> = kept.iter().map(|done| &done.assertion).collect();
-    assertions::insert(tx, &stored)?;
-    let outbox: Vec<OutboxRow<'_>> = kept.iter().map(|done| outbox_row(done, &mut next)).collect();
-    insert_outbox(tx, now, &outbox)?;
-    let touched: HashSet<i64> = outbox.iter().map(|row| row.learner_id).collect();
-    let sequences: Vec<Sequence> = touched
-        .into_iter()
-        .map(|learner_id| Sequence {
-            learner_id,
-            next_seq: next[&learner_id],
-        })
-        .collect();
-    sql_query(format!(
-        "/* awards::complete */ UPDATE learner SET next_seq = x.next_seq FROM {} \
-         WHERE learner.learner_id = x.learner_id",
-        unfold::rows(tx.conn, "$1", SEQUENCE),
-    ))
-    .bind::<Text, _>(unfold::json(&sequences))
-    .prepared()
-    .run(tx.conn)?;
+    let kept: Vec<&Completed> = kept.iter().map(AsRef::as_ref).collect();
+    store_issued(tx, now, &kept)?;
     if !retired.is_empty() {
         retirement::revoke_assertions(tx, &unfold::json(&retired))?;
     }
@@ -256,7 +206,7 @@ fn lock_learners(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<Learner
         AnyConnection::Sqlite(_) => "",
     };
     Ok(sql_query(format!(
-        "/* awards::complete */ SELECT learner_id, next_seq, (retired_at IS NOT NULL) AS retired FROM learner WHERE learner_id IN {} \
+        "/* awards::complete */ SELECT learner_id, (retired_at IS NOT NULL) AS retired FROM learner WHERE learner_id IN {} \
          ORDER BY learner_id {lock}",
         unfold::integers(tx.conn, "$1"),
     ))
@@ -303,34 +253,4 @@ fn fenced(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[StepRow<'_>]) -> Result<V
         .iter()
         .map(|row| Ok((LearnerId(row.learner_id), award_id(&row.id)?)))
         .collect()
-}
-
-fn outbox_row<'a>(done: &'a Completed, next: &mut HashMap<i64, i64>) -> OutboxRow<'a> {
-    let learner_id = done.assertion.learner.0;
-    let next_seq = next.entry(learner_id).or_insert(1);
-    let seq = *next_seq;
-    *next_seq += 1;
-    OutboxRow {
-        learner_id,
-        seq,
-        event_id: &done.event_id,
-        event_type: &done.event_type,
-        award_id: done.assertion.award.0.to_string(),
-        payload: &done.payload,
-        event_time: done.event_time.map(|time| unfold::time(time.naive_utc())),
-    }
-}
-
-fn insert_outbox(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[OutboxRow<'_>]) -> Result<(), StoreError> {
-    sql_query(format!(
-        "/* awards::complete */ INSERT INTO outbox \
-         (learner_id, seq, event_id, event_type, award_id, payload, event_time, created_at) \
-         SELECT x.*, $1 FROM {} WHERE true",
-        unfold::rows(tx.conn, "$2", OUTBOX),
-    ))
-    .bind::<Timestamp, _>(now)
-    .bind::<Text, _>(unfold::json(rows))
-    .prepared()
-    .run(tx.conn)?;
-    Ok(())
 }

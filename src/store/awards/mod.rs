@@ -2,6 +2,7 @@
 //!
 //! Rows that a statement takes in bulk travel as one JSON text, which both databases unfold.
 
+mod at_once;
 mod by_hand;
 mod claim;
 mod complete;
@@ -21,6 +22,7 @@ use diesel::{
 use serde::Serialize;
 use uuid::Uuid;
 
+pub use at_once::{AtOnce, issue_at_once};
 pub use by_hand::{ByHand, cancel, cancel_by, in_state, retry, retry_by};
 pub use claim::{Claim, ClaimedAward, claim};
 pub use complete::{Completed, Step, apply_steps, complete};
@@ -186,7 +188,8 @@ const RESUMED: &str = "state = CASE WHEN posted THEN 'uncertain' ELSE 'pending' 
 /// Whether the learner of an award that is being issued has retired meanwhile.
 const IS_RETIRED: &str = "award.state_reason = 'retired'";
 
-fn key_of(decision: &Decision) -> AwardKey {
+/// What names the award that a decision brings.
+pub fn key_of(decision: &Decision) -> AwardKey {
     let id = AwardId::of(decision.learner, &decision.badge_class_key, &decision.idempotency_key);
     (decision.learner, id)
 }

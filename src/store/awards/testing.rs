@@ -35,6 +35,16 @@ impl TestDatabase {
             .expect("stored");
     }
 
+    /// Marks a learner as retired, and nothing else.
+    pub(crate) fn retire(&self, learner: i64) {
+        self.store()
+            .transaction("test", |tx| {
+                let retired = sql_query("UPDATE learner SET retired_at = CURRENT_TIMESTAMP WHERE learner_id = $1");
+                Ok(retired.bind::<BigInt, _>(learner).execute(tx.conn)?)
+            })
+            .expect("stored");
+    }
+
     /// The badge class of this slug.
     pub(crate) fn badge_class(&self, slug: &str) -> BadgeClass {
         let new = NewBadgeClass {

@@ -1,0 +1,158 @@
+//! Awards that are issued in the transaction that decides them.
+
+use std::sync::Arc;
+
+use super::scripted::Scripted;
+use crate::{
+    backend::{
+        BadgingBackend,
+        builtin::{Builtin, Settings, documents::IssuerProfile},
+    },
+    clock::SystemClock,
+    domain::{
+        award::AwardState::{Issued, Pending},
+        badge_class::BadgeClass,
+    },
+    issue::at_once,
+    store::{
+        assertions,
+        awards::{
+            self, AtOnce, AwardKey,
+            testing::{LEASE, decision},
+        },
+        badge_classes, outbox,
+        testing::{TestDatabase, databases, sqlite},
+    },
+};
+
+const URL: &str = "https://b.example";
+
+fn builtin() -> Arc<dyn BadgingBackend> {
+    Arc::new(Builtin::new(Settings {
+        public_url: URL.to_owned(),
+        issuer: IssuerProfile {
+            name: "Example".to_owned(),
+            url: "https://academy.example".to_owned(),
+            email: "badges@academy.example".to_owned(),
+            description: None,
+            has_image: false,
+        },
+    }))
+}
+
+fn issues_at_once() -> Arc<AtOnce> {
+    at_once(builtin(), URL, Arc::new(SystemClock)).expect("it needs nobody")
+}
+
+/// A badge class that the built-in issuer made.
+fn made(database: &TestDatabase, slug: &str) -> BadgeClass {
+    let class = database.badge_class(slug);
+    let made = database.store().transaction("test", |tx| {
+        let making = badge_classes::claim_making(tx, class.id, "builtin", LEASE)?.expect("nobody makes it");
+        badge_classes::complete_making(tx, class.id, making, ("builtin", &class.public_id), None)
+    });
+    assert!(made.expect("stored"));
+    class
+}
+
+/// Decides on these in one transaction and issues what can be; how many were.
+fn decide(database: &TestDatabase, decisions: &[(i64, &BadgeClass)]) -> usize {
+    let decisions: Vec<_> = decisions.iter().map(|(id, class)| decision(*id, class)).collect();
+    let issued = database.store().transaction("test", |tx| {
+        let new = awards::insert_decisions(tx, &decisions)?;
+        let keys: Vec<AwardKey> = new.iter().map(awards::key_of).collect();
+        awards::issue_at_once(tx, &keys, issues_at_once().as_ref())
+    });
+    issued.expect("stored")
+}
+
+#[test]
+fn they_have_assertion_and_event_and_no_lease() {
+    for database in databases() {
+        let (one, two) = (made(&database, "one"), made(&database, "two"));
+        database.learner(1, Some("a@example.com"));
+        database.learner(2, Some("b@example.com"));
+        assert_eq!(decide(&database, &[(1, &one), (2, &one)]), 2);
+        assert_eq!(decide(&database, &[(1, &one), (1, &two)]), 1, "each once");
+        assert_eq!(database.states(), [(Issued, 3)]);
+        let store = database.store();
+        let claimed = store.transaction("test", |tx| awards::claim(tx, 10, LEASE, LEASE));
+        assert_eq!(claimed.expect("read").awards, [], "nothing is left to the loop");
+
+        let mut told = Vec::new();
+        loop {
+            let sent = store.transaction("test", |tx| {
+                let events = outbox::claim(tx, 10, LEASE)?;
+                let leases: Vec<_> = events.iter().map(|event| event.lease).collect();
+                outbox::mark_published(tx, &leases)?;
+                Ok(events)
+            });
+            let sent = sent.expect("read");
+            if sent.is_empty() {
+                break;
+            }
+            told.extend(sent);
+        }
+        told.sort_by_key(|event| (event.lease.learner, event.lease.seq));
+        let numbers: Vec<_> = told
+            .iter()
+            .map(|event| (event.lease.learner.0, event.lease.seq))
+            .collect();
+        assert_eq!(numbers, [(1, 1), (1, 2), (2, 1)]);
+        for event in &told {
+            let body: serde_json::Value = serde_json::from_str(&event.payload).expect("JSON");
+            let id = body["assertion"]["id"].as_str().expect("an id");
+            let stored = store
+                .read("test", |tx| assertions::get(tx, id))
+                .expect("read")
+                .expect("there");
+            assert_eq!(stored.learner, event.lease.learner);
+            assert_eq!(body["assertion"]["assertion_url"], stored.assertion_url.as_str());
+            assert!(!event.payload.contains("@example.com"), "{}", event.payload);
+        }
+    }
+}
+
+#[test]
+fn what_lacks_something_is_left_to_the_loop() {
+    for database in databases() {
+        let (made, unmade) = (made(&database, "made"), database.badge_class("unmade"));
+        database.learner(1, None);
+        database.learner(2, Some("b@example.com"));
+        assert_eq!(decide(&database, &[(1, &made), (2, &unmade)]), 0);
+        assert_eq!(database.states(), [(Pending, 2)]);
+    }
+}
+
+#[test]
+fn who_retired_is_issued_nothing() {
+    for database in databases() {
+        let class = made(&database, "one");
+        database.decide([1], &class);
+        database.retire(1);
+        let keys = [awards::key_of(&decision(1, &class))];
+        let issued = database
+            .store()
+            .transaction("test", |tx| awards::issue_at_once(tx, &keys, issues_at_once().as_ref()));
+        assert_eq!(issued.expect("stored"), 0);
+        assert_eq!(database.states(), [(Pending, 1)]);
+    }
+}
+
+#[test]
+fn a_backend_that_asks_a_server_issues_nothing_at_once() {
+    for backend in [Scripted::remote(), Scripted::local()] {
+        let at_once = at_once(backend.clone(), URL, Arc::new(SystemClock));
+        assert_eq!(at_once.is_some(), backend.is_local());
+        let database = sqlite();
+        database.decide([1], &database.badge_class("one"));
+        let keys = [awards::key_of(&decision(1, &database.badge_class("one")))];
+        if let Some(at_once) = at_once {
+            let issued = database
+                .store()
+                .transaction("test", |tx| awards::issue_at_once(tx, &keys, at_once.as_ref()));
+            assert_eq!(issued.expect("stored"), 0);
+        }
+        assert_eq!(backend.calls(), [], "it is not even asked");
+    }
+}
