@@ -1,9 +1,6 @@
 //! What came of claimed awards. Every write is fenced by the lease: whoever lost it writes nothing.
 
-use std::{
-    borrow::Cow,
-    collections::HashSet,
-};
+use std::{borrow::Cow, collections::HashSet};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use diesel::{
