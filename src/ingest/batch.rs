@@ -76,6 +76,11 @@ impl Batch {
         Ok(whole)
     }
 
+    /// Remembers nothing any more: nobody knows how far a batch came.
+    pub(super) fn forget(&mut self) {
+        self.memory.forget();
+    }
+
     fn write(&mut self, items: &[&Item], next: &[NextOffset]) -> Result<BatchOutcome, StoreError> {
         let Self {
             store,

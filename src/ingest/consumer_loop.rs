@@ -5,6 +5,7 @@ mod standing;
 use std::{
     collections::{BTreeMap, HashMap},
     ops::{Range, RangeInclusive},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -225,16 +226,41 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Applies these records, in one transaction unless the data of one are at fault: then it is isolated by halving.
+    /// Applies these records, in one transaction unless one is at fault, for its data or because it makes us panic: then it is
+    /// isolated by halving.
     /// Returns how many are done, fewer than all when the database is down, and which of these were bad.
     fn apply(&mut self, items: &mut [Item]) -> Result<(usize, Vec<bool>), IngestError> {
         let mut todo: Vec<Range<usize>> = Vec::new();
         todo.extend((!items.is_empty()).then_some(0..items.len()));
         let mut bad = Vec::with_capacity(items.len());
+        let mut panicked = None;
         while let Some(range) = todo.pop() {
             let begun = Instant::now();
             let part = &mut items[range.clone()];
-            let error = match self.batch.apply(part) {
+            let Ok(applied) = catch_unwind(AssertUnwindSafe(|| self.batch.apply(part))) else {
+                self.batch.forget();
+                if let [item] = part {
+                    // Once more alone, in case it was not the record's doing.
+                    if panicked == Some(range.start) {
+                        tracing::error!(
+                            kafka.topic = &*item.record.topic,
+                            kafka.partition = item.record.partition,
+                            kafka.offset = item.record.offset,
+                            "processing offset {} of {} [{}] panics: it is set aside as a dead letter",
+                            item.record.offset,
+                            item.record.topic,
+                            item.record.partition,
+                        );
+                        item.give_up();
+                    }
+                    panicked = Some(range.start);
+                    todo.push(range);
+                } else {
+                    halve(&mut todo, range);
+                }
+                continue;
+            };
+            let error = match applied {
                 Ok(outcome) => {
                     bad.extend(outcome.records.iter().map(|outcome| *outcome == Outcome::DeadLettered));
                     self.committed(part, &outcome, begun.elapsed());
@@ -251,11 +277,7 @@ impl Reading<'_> {
                     item.refuse();
                     todo.push(range);
                 }
-                (Disposition::DeadLetter, part) if part.len() > 1 => {
-                    let middle = range.start + part.len() / 2;
-                    todo.push(middle..range.end);
-                    todo.push(range.start..middle);
-                }
+                (Disposition::DeadLetter, part) if part.len() > 1 => halve(&mut todo, range),
                 (Disposition::DeadLetter | Disposition::Stop, _) => return Err(error.into()),
             }
         }
@@ -338,6 +360,12 @@ impl Reading<'_> {
             tracing::warn!(error.code = error.code(), "the group was not left: {error}");
         }
     }
+}
+
+fn halve(todo: &mut Vec<Range<usize>>, range: Range<usize>) {
+    let middle = usize::midpoint(range.start, range.end);
+    todo.push(middle..range.end);
+    todo.push(range.start..middle);
 }
 
 fn count(records: usize) -> f64 {

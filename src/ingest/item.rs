@@ -62,6 +62,14 @@ impl Item {
         };
     }
 
+    /// The same record, whose processing panicked: a dead letter.
+    pub(super) fn give_up(&mut self) {
+        self.content = Content::Unprocessable {
+            reason: "panic",
+            message: "processing this record panicked".to_owned(),
+        };
+    }
+
     /// Whether this record goes to the dead letters.
     pub fn is_unprocessable(&self) -> bool {
         matches!(self.content, Content::Unprocessable { .. })

@@ -87,6 +87,15 @@ fn may_double_at_badgr(place: Place, action: Action) -> bool {
     action == Action::Wait && matches!(place, Place::TokenFetched | Place::BeforeRequest)
 }
 
+/// Whether a panic there is the batch's own, which takes nothing down with it.
+fn in_a_batch(place: Place) -> bool {
+    use Place::{AfterCommit, BeforeCommit, Begun, Decided, FactsWritten, Locked, Polled};
+    matches!(
+        place,
+        Polled | Begun | Locked | FactsWritten | Decided | BeforeCommit | AfterCommit
+    )
+}
+
 struct Case {
     place: Place,
     action: Action,
@@ -155,6 +164,14 @@ impl Case {
     /// Lets the action take its course, and what follows from it.
     async fn fail(&self, app: &mut BinaryApp, others_go_on: bool, records: usize, road: Road) -> Option<BinaryApp> {
         match self.action {
+            // Caught: the batch is tried again, in halves.
+            Action::Panic if in_a_batch(self.place) => {
+                app.may_panic();
+                self.finished(app, records, road).await;
+                assert_eq!(app.terminate(), Some(0), "{}", app.log());
+                app.start_again();
+                None
+            }
             Action::Exit | Action::Panic => {
                 app.may_panic();
                 eventually("the process ends", LONG, async || app.ended().is_some()).await;
