@@ -95,11 +95,19 @@ impl Publisher {
     /// Publishes until told to stop; what is in flight then is awaited for a moment and marked.
     pub async fn run(self, stop: CancellationToken) -> Result<(), PublishError> {
         let publisher = Arc::new(self);
+        // Whichever ends first ends the other: never half alive.
+        let either = stop.child_token();
         let letters = {
-            let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
-            tokio::spawn(async move { publisher.relay_letters(&stop).await })
+            let (publisher, either) = (Arc::clone(&publisher), either.clone());
+            tokio::spawn(async move {
+                let _ends = either.clone().drop_guard();
+                publisher.relay_letters(&either).await
+            })
         };
-        let events = publisher.relay_events(&stop).await;
+        let events = {
+            let _ends = either.clone().drop_guard();
+            publisher.relay_events(&either).await
+        };
         if events.is_err() {
             letters.abort();
         }

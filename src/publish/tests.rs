@@ -257,3 +257,31 @@ async fn a_broker_that_was_away_gets_everything_when_it_is_back() {
         running.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_one_half_ends_with_an_error_so_does_the_other() {
+    for database in databases() {
+        let store = database.store();
+        let record = Record {
+            topic: "enrollment.created".into(),
+            partition: 3,
+            offset: 1,
+            timestamp: None,
+            key: None,
+            value: Some(b"{".to_vec()),
+            headers: Vec::new(),
+        };
+        seed::dead_letter(&store, &record, "not_json", "not JSON");
+        let spoilt = store.transaction("test", seed::spoil_dead_letters);
+        assert_eq!(spoilt.expect("written"), 1);
+        let running = Running::start(&database, 1_000_000);
+        let ended = tokio::time::timeout(DEADLINE, running.task)
+            .await
+            .expect("it ends by itself");
+        let error = ended
+            .expect("no panic")
+            .expect_err("a stored value cannot be understood");
+        assert_eq!(error.code(), "database_corrupt");
+        running.stop.cancel();
+    }
+}
