@@ -57,7 +57,8 @@ struct IdRow {
 /// issued, was issued or was cancelled stays as it is, but what was to be told of it and was refused by Kafka is sent
 /// again. Returns the award as it then is, `None` for an unknown id.
 ///
-/// What may have been sent is looked up first, and not before the backend must show it. Attempts go on counting, but
+/// The address is then the learner's own again, as it is known by now, unless something may have been sent to the old
+/// one. What may have been sent is looked up first, and not before the backend must show it. Attempts go on counting, but
 /// for an award that was given up: it would be given up again before anything is sent.
 pub fn retry(tx: &mut Tx<'_>, id: AwardId) -> Result<Option<AwardRow>, StoreError> {
     Ok(retried(tx, id)?.map(|retried| retried.award))
@@ -97,7 +98,7 @@ fn retried(tx: &mut Tx<'_>, id: AwardId) -> Result<Option<ByHand>, StoreError> {
         let attempts = if state == AwardState::Dead { 0 } else { held.attempts };
         sql_query(
             "/* awards::retry */ UPDATE award SET state = $1, state_reason = NULL, attempts = $2, first_post_at = NULL, \
-             next_attempt_at = $3, updated_at = $4 WHERE learner_id = $5 AND id = $6",
+             recipient = CASE WHEN posted THEN recipient END, next_attempt_at = $3, updated_at = $4 WHERE learner_id = $5 AND id = $6",
         )
         .bind::<Text, _>(to.as_str())
         .bind::<Integer, _>(attempts)

@@ -35,6 +35,16 @@ impl TestDatabase {
             .expect("stored");
     }
 
+    /// Lets every award that waits for its time be due.
+    pub(crate) fn all_are_due(&self) {
+        self.store()
+            .transaction("test", |tx| {
+                let due = "UPDATE award SET next_attempt_at = '2020-01-01 00:00:00'";
+                Ok(sql_query(due).execute(tx.conn)?)
+            })
+            .expect("stored");
+    }
+
     /// Marks a learner as retired, and nothing else.
     pub(crate) fn retire(&self, learner: i64) {
         self.store()

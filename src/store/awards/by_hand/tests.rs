@@ -6,7 +6,7 @@ use crate::store::{
     api_reads::{self, AwardFilter, ListedAward, Window},
     audit::Via,
     awards::{
-        Completed, complete,
+        Completed, Step, apply_steps, complete,
         testing::{claim_all, completed},
     },
     testing::databases,
@@ -53,5 +53,37 @@ fn an_event_that_was_set_aside_is_seen_with_its_award_and_goes_out_after_a_retry
         assert_eq!((again.learner, again.seq), (parked.learner, parked.seq));
         assert!(!retried().expect("written").expect("an award").changed);
         assert_eq!(store.read("test", audit::count).expect("read"), 1);
+    }
+}
+
+#[test]
+fn a_retry_takes_the_new_address_unless_the_old_one_may_have_been_sent() {
+    for (posted, told) in [(false, "new@example.com"), (true, "a@example.com")] {
+        for database in databases() {
+            let store = database.store();
+            database.decide([1], &database.badge_class("three"));
+            let claimed = claim_all(&store).remove(0);
+            assert_eq!(claimed.recipient, "a@example.com");
+            let refused = Step {
+                learner: claimed.learner,
+                award: claimed.award,
+                lease_token: claimed.lease_token,
+                state: AwardState::Failed,
+                reason: Some("refused"),
+                after: TimeDelta::zero(),
+                posted,
+                counted: true,
+                error: None,
+            };
+            let changed = store.transaction("test", |tx| {
+                apply_steps(tx, std::slice::from_ref(&refused))?;
+                Ok(sql_query("UPDATE learner SET email = 'new@example.com'").execute(tx.conn)?)
+            });
+            assert_eq!(changed.expect("written"), 1);
+            let retried = store.transaction("test", |tx| retry(tx, claimed.award));
+            assert!(retried.expect("written").is_some());
+            database.all_are_due();
+            assert_eq!(claim_all(&store).remove(0).recipient, told);
+        }
     }
 }
