@@ -17,6 +17,11 @@ impl Backoff {
         base: Duration::from_secs(5),
         cap: Duration::from_secs(3600),
     };
+    /// For a transaction that was in another's way: 10 ms, doubling, at most 0.1 s.
+    pub const CONTENTION: Self = Self {
+        base: Duration::from_millis(10),
+        cap: Duration::from_millis(100),
+    };
     /// For a dependency that is down: 0.2 s, doubling, at most 30 s.
     pub const DEPENDENCY: Self = Self {
         base: Duration::from_millis(200),

@@ -16,7 +16,7 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, HarnessWithOutput, MigrationHarness, embed_migrations};
 
-use super::{StoreError, prepared::Prepare};
+use super::{StoreError, prepared::Prepare, time_limits};
 
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -114,6 +114,8 @@ pub struct Pooled {
     /// The connection.
     pub conn: AnyConnection,
     answered: Option<Instant>,
+    /// Another connection may lead to a server that does more: one that was promoted meanwhile.
+    given_up: bool,
 }
 
 impl Pooled {
@@ -121,6 +123,7 @@ impl Pooled {
         Self {
             conn,
             answered: Some(Instant::now()),
+            given_up: false,
         }
     }
 
@@ -128,7 +131,9 @@ impl Pooled {
     /// statement's or the connection's.
     pub(super) fn doubted(&mut self, error: StoreError) -> StoreError {
         self.answered = None;
-        error.classified(&mut self.conn)
+        let error = error.classified(&mut self.conn);
+        self.given_up |= matches!(error, StoreError::Exhausted { .. });
+        error
     }
 }
 
@@ -151,7 +156,8 @@ impl ManageConnection for Manager {
     fn connect(&self) -> Result<Pooled, StoreError> {
         match self.url.kind {
             Kind::Postgres => {
-                let mut conn = PgConnection::establish(&self.url.url).map_err(StoreError::unavailable)?;
+                let url = time_limits::added_to(&self.url.url);
+                let mut conn = PgConnection::establish(&url).map_err(StoreError::unavailable)?;
                 // The thresholds rest on READ COMMITTED whatever the server's default is. A plan made while a table was
                 // nearly empty must not be kept, and no plan is worth compiling: it would run once.
                 // Who may not set lc_messages gets the server's language.
@@ -184,8 +190,8 @@ impl ManageConnection for Manager {
         Ok(())
     }
 
-    fn has_broken(&self, _: &mut Pooled) -> bool {
-        false
+    fn has_broken(&self, pooled: &mut Pooled) -> bool {
+        pooled.given_up
     }
 }
 

@@ -20,8 +20,9 @@ pub enum StoreError {
         /// PostgreSQL's SQLSTATE, or `SQLITE_BUSY`.
         sqlstate: &'static str,
     },
-    /// The database is full, read-only or out of resources (SQLSTATE classes 25 and 53): a person must help, then go on.
-    #[error("the database does not take writes: {message}")]
+    /// The database is full, read-only, out of resources (SQLSTATE classes 25 and 53), or refuses for a reason that is
+    /// not known to lie in the data: somebody must help, then go on.
+    #[error("the database does not do this for now: {message}")]
     Exhausted {
         /// What the database said.
         message: String,
@@ -135,7 +136,9 @@ impl StoreError {
     /// Tells a refused statement from a broken connection by asking the connection.
     pub(super) fn classified(self, conn: &mut AnyConnection) -> Self {
         match self {
-            Self::Data { message, .. } if connection::ping(conn).is_err() => Self::Unavailable { message },
+            Self::Data { message, .. } | Self::Exhausted { message } if connection::ping(conn).is_err() => {
+                Self::Unavailable { message }
+            }
             other => other,
         }
     }
@@ -175,24 +178,76 @@ fn unknown(info: Box<dyn DatabaseErrorInformation + Send + Sync>) -> StoreError 
         ("database is locked", "SQLITE_BUSY"),
         ("database table is locked", "SQLITE_LOCKED"),
     ];
-    const EXHAUSTED: [&str; 5] = [
-        "No space left on device",
-        "could not extend file",
-        "out of memory",
-        "database or disk is full",
-        "attempt to write a readonly database",
+    // SQLSTATE classes 22 and 54. Whatever else may be wrong, it is not the record that is to blame.
+    const DATA: [&str; 14] = [
+        "invalid byte sequence for encoding",
+        "unsupported Unicode escape sequence",
+        "cannot be converted to text",
+        "invalid input syntax",
+        "value too long for type",
+        "out of range",
+        "index row size",
+        "index row requires",
+        "row is too big",
+        "string too long",
+        "string or blob too big",
+        "datatype mismatch",
+        "malformed JSON",
+        "integer overflow",
     ];
     let message = info.message();
     if let Some((_, sqlstate)) = CONTENTION.iter().find(|(text, _)| message.contains(text)) {
         return StoreError::Contention { sqlstate };
     }
-    if EXHAUSTED.iter().any(|text| message.contains(text)) {
-        return StoreError::Exhausted {
+    if DATA.iter().any(|text| message.contains(text)) {
+        return StoreError::Data {
             message: message.to_owned(),
+            source: Error::DatabaseError(DatabaseErrorKind::Unknown, info),
         };
     }
-    StoreError::Data {
+    StoreError::Exhausted {
         message: message.to_owned(),
-        source: Error::DatabaseError(DatabaseErrorKind::Unknown, info),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection;
+
+    use super::Disposition::{self, DeadLetter, Retry};
+    use crate::store::testing;
+
+    fn disposition(sql: &str) -> Option<Disposition> {
+        let database = testing::postgres()?;
+        let refused = database
+            .store()
+            .transaction("test", |tx| Ok(tx.conn.batch_execute(sql)?))
+            .expect_err("it is refused");
+        Some(refused.disposition())
+    }
+
+    #[test]
+    fn only_what_lies_in_the_data_is_the_fault_of_the_data() {
+        // Disk full, out of shared memory, too many connections, cancelled by hand, temporary files, rights, internal
+        // error, read-only, and one that nobody ever heard of; in another language.
+        for sqlstate in [
+            "53100", "53200", "53300", "57014", "53400", "42501", "XX000", "25006", "ZZ123",
+        ] {
+            let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'irgendetwas' USING ERRCODE = '{sqlstate}'; END $$");
+            let found = disposition(&raise);
+            assert!(found.is_none_or(|found| found == Retry), "{sqlstate}: {found:?}");
+        }
+        for data in [
+            "SELECT 'x'::integer",
+            "SELECT 99999999999::integer",
+            "SELECT 'abc'::varchar(2)::varchar(1), '1999-99-99'::timestamp",
+            r#"SELECT '"\u0000"'::jsonb ->> 0, '["\u0000"]'::jsonb ->> 0"#,
+            "INSERT INTO learner (learner_id) VALUES (1), (1)",
+            "INSERT INTO learner (learner_id, username) VALUES (1, NULL)",
+            "INSERT INTO learner (learner_id, username) SELECT 1, string_agg(md5(n::text), '') FROM generate_series(1, 9999) n",
+        ] {
+            let found = disposition(data);
+            assert!(found.is_none_or(|found| found == DeadLetter), "{data}: {found:?}");
+        }
     }
 }

@@ -34,10 +34,14 @@ pub mod revocations;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
+mod time_limits;
 pub mod token_cache;
 mod unfold;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::r2d2::{Pool, PooledConnection};
@@ -46,7 +50,11 @@ pub use connection::{AnyConnection, DatabaseUrl, InvalidDatabaseUrl, Manager};
 pub use error::{Disposition, StoreError};
 pub use patience::Patience;
 
-use crate::{clock::Clock, telemetry::Metrics};
+use crate::{clock::Clock, retry::Backoff, telemetry::Metrics};
+
+/// No new try of a transaction begins after this long: whoever polls Kafka has to come back in time, and one try may take
+/// a minute.
+const TRIES_LAST: Duration = Duration::from_secs(90);
 
 /// Where the database is and how much of it one process uses.
 #[derive(Debug, Clone)]
@@ -151,16 +159,18 @@ impl Store {
         name: &'static str,
         mut attempt: impl FnMut() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let begun = Instant::now();
         let mut tries = 1;
         loop {
             match attempt() {
-                Err(error) if tries < 5 && error.is_contention() => {
+                Err(error) if tries < 5 && begun.elapsed() < TRIES_LAST && error.is_contention() => {
                     self.metrics.db_retries.with_label_values(&[error.sqlstate()]).inc();
                     tracing::debug!(
                         store.transaction = name,
                         error.code = error.code(),
                         "retrying {name}: {error}"
                     );
+                    std::thread::sleep(Backoff::CONTENTION.delay(tries, rand::random()));
                     tries += 1;
                 }
                 other => return other.map_err(|error| error.during(name)),
