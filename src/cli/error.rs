@@ -86,8 +86,10 @@ pub(super) fn database_advice(error: &StoreError) -> String {
     match error {
         StoreError::During { source, .. } => database_advice(source),
         StoreError::Unavailable { message } => format!("{message}; does it run, and is DATABASE_URL right?"),
-        StoreError::Contention { .. } => format!("{error}; try again"),
-        StoreError::Exhausted { .. } => format!("{error}; make room, or check the rights of this user"),
+        StoreError::Contention { .. } | StoreError::WentBack => format!("{error}; try again"),
+        StoreError::Exhausted { .. } => {
+            format!("{error}; make room, check the rights of this user, or migrate it by this version")
+        }
         StoreError::Migration(_) => format!("{error}; may this user change tables?"),
         StoreError::Data { .. } | StoreError::NotFound | StoreError::Corrupt(_) => {
             format!("{error}; was it migrated by this version?")

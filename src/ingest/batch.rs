@@ -41,6 +41,8 @@ pub struct Batch {
     settings: Settings,
     memory: Memory,
     lanes: Lanes,
+    /// What was stored last of each partition that is held.
+    last: BTreeMap<(String, i32), i64>,
 }
 
 /// The award that a `badge.requested` asks for.
@@ -55,6 +57,7 @@ impl Batch {
             rules,
             settings,
             memory: Memory::default(),
+            last: BTreeMap::new(),
         }
     }
 
@@ -76,6 +79,19 @@ impl Batch {
         Ok(whole)
     }
 
+    /// What was stored last of each partition. As long as it is remembered, nothing is written to a database that knows
+    /// less: [`StoreError::WentBack`].
+    pub(super) fn last_positions(&self) -> impl Iterator<Item = ((&str, i32), i64)> {
+        self.last
+            .iter()
+            .map(|((topic, partition), offset)| ((topic.as_str(), *partition), *offset))
+    }
+
+    /// Forgets the positions of all partitions but these: others may read the rest again.
+    pub(super) fn keep_positions(&mut self, held: &[(String, i32)]) {
+        self.last.retain(|partition, _| held.contains(partition));
+    }
+
     /// Remembers nothing any more: nobody knows how far a batch came.
     pub(super) fn forget(&mut self) {
         self.memory.forget();
@@ -87,10 +103,20 @@ impl Batch {
             rules,
             settings,
             memory,
+            last,
             ..
         } = self;
+        let known: Vec<NextOffset> = last
+            .iter()
+            .map(|((topic, partition), offset)| NextOffset {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: *offset,
+            })
+            .collect();
         let written = store.batch_transaction("ingest", |tx| {
             hit(Place::Begun)?;
+            positions::check(tx, &known)?;
             let done = work(tx, items, rules, settings, memory, dead_letters::insert)?;
             positions::store(tx, next)?;
             hit(Place::BeforeCommit)?;
@@ -99,6 +125,10 @@ impl Batch {
         match written.and_then(|written| Ok(hit(Place::AfterCommit).map(|()| written)?)) {
             Ok((outcome, learnt)) => {
                 self.memory.keep(learnt);
+                let stored = next
+                    .iter()
+                    .map(|next| ((next.topic.clone(), next.partition), next.offset));
+                self.last.extend(stored);
                 Ok(outcome)
             }
             Err(error) => {

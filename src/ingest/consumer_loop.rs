@@ -108,6 +108,7 @@ pub fn run(kafka: &kafka::Settings, topics: &Topics, settings: &Settings, shared
         commit_at: Instant::now(),
         next_batch_at: Instant::now(),
         uncommitted: false,
+        rebalances: 0,
         lagging: Vec::new(),
     };
     let mut ended = Ok(());
@@ -149,6 +150,7 @@ struct Reading<'a> {
     commit_at: Instant,
     next_batch_at: Instant,
     uncommitted: bool,
+    rebalances: u64,
     lagging: Vec<(String, String)>,
 }
 
@@ -175,6 +177,11 @@ impl Reading<'_> {
                 Vec::new()
             }
         };
+        let rebalances = self.consumer.rebalances();
+        if self.rebalances != rebalances {
+            self.rebalances = rebalances;
+            self.batch.keep_positions(&self.consumer.assignment());
+        }
         if matches!(self.mode, Mode::Running) {
             let begun = Instant::now();
             if !records.is_empty() {
@@ -271,6 +278,9 @@ impl Reading<'_> {
             match (error.disposition(), part) {
                 (Disposition::Retry, _) => {
                     self.down(&error);
+                    if error.went_back() {
+                        self.go_back();
+                    }
                     break;
                 }
                 (Disposition::DeadLetter, [item]) if !item.is_unprocessable() => {

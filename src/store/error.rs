@@ -36,6 +36,10 @@ pub enum StoreError {
         #[source]
         source: Error,
     },
+    /// The database knows less than what was committed to it: it was restored, or a server took over that had not got
+    /// everything. Nothing was written.
+    #[error("the database is older than it was")]
+    WentBack,
     /// A row that had to be there is not.
     #[error("not found")]
     NotFound,
@@ -75,6 +79,7 @@ impl StoreError {
             Self::Contention { .. } => "database_contention",
             Self::Exhausted { .. } => "database_exhausted",
             Self::Data { .. } => "database_data",
+            Self::WentBack => "database_went_back",
             Self::NotFound => "not_found",
             Self::Corrupt(_) => "database_corrupt",
             Self::Migration(_) => "database_migration",
@@ -85,7 +90,9 @@ impl StoreError {
     /// What is to be done.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Unavailable { .. } | Self::Contention { .. } | Self::Exhausted { .. } => Disposition::Retry,
+            Self::Unavailable { .. } | Self::Contention { .. } | Self::Exhausted { .. } | Self::WentBack => {
+                Disposition::Retry
+            }
             Self::Data { .. } => Disposition::DeadLetter,
             Self::NotFound | Self::Corrupt(_) | Self::Migration(_) => Disposition::Stop,
             Self::During { source, .. } => source.disposition(),
@@ -97,6 +104,15 @@ impl StoreError {
         match self {
             Self::Contention { .. } => true,
             Self::During { source, .. } => source.is_contention(),
+            _ => false,
+        }
+    }
+
+    /// Whether the database is older than it was.
+    pub fn went_back(&self) -> bool {
+        match self {
+            Self::WentBack => true,
+            Self::During { source, .. } => source.went_back(),
             _ => false,
         }
     }

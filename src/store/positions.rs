@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, sql_query};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, sql_query, sql_types::BigInt};
 
 use super::{
     StoreError, Tx,
@@ -61,6 +61,36 @@ pub fn store(tx: &mut Tx<'_>, positions: &[NextOffset]) -> Result<(), StoreError
     )
     .execute(tx)?;
     Ok(())
+}
+
+/// Refuses to go on, with [`StoreError::WentBack`], when one of these positions, as this consumer stored them last, is
+/// ahead of what is stored.
+pub fn check(tx: &mut Tx<'_>, last: &[NextOffset]) -> Result<(), StoreError> {
+    if last.is_empty() {
+        return Ok(());
+    }
+    let columns = vec![
+        (
+            "topic",
+            Column::Texts(last.iter().map(|p| Some(p.topic.as_str())).collect()),
+        ),
+        (
+            "record_partition",
+            Column::Integers(last.iter().map(|p| p.partition).collect()),
+        ),
+        ("last_offset", Column::BigInts(last.iter().map(|p| p.offset).collect())),
+    ];
+    let kept: Vec<(i64,)> = Statement::<(BigInt,)>::new(
+        "/* positions::check */ SELECT count(*) FROM",
+        columns,
+        "JOIN consumer_position p ON p.topic = x.topic AND p.record_partition = x.record_partition \
+         AND p.next_offset >= x.last_offset",
+    )
+    .load(tx)?;
+    match kept.first() {
+        Some((kept,)) if usize::try_from(*kept) == Ok(last.len()) => Ok(()),
+        _ => Err(StoreError::WentBack),
+    }
 }
 
 /// Every position that is known, by topic and partition.

@@ -79,6 +79,29 @@ impl Reading<'_> {
         }
     }
 
+    /// The database lost what was committed to it: all that it lacks of what this consumer read is read again.
+    pub(super) fn go_back(&mut self) {
+        let Ok(stored) = self.shared.store.read("positions", positions::all) else {
+            // The next try fails like this one.
+            return;
+        };
+        for ((topic, partition), last) in self.batch.last_positions() {
+            let offset = stored.get(&(topic.to_owned(), partition)).copied().unwrap_or(0);
+            if offset >= last {
+                continue;
+            }
+            tracing::error!(
+                kafka.topic = topic,
+                kafka.partition = partition,
+                kafka.offset = offset,
+                "the database went back from offset {last} to {offset} of {topic} [{partition}], which is read again from there"
+            );
+            let first = self.undone.entry((topic.into(), partition)).or_insert(offset);
+            *first = offset.min(*first);
+        }
+        self.batch.keep_positions(&[]);
+    }
+
     /// Standing still: looks, now and then, whether it may go on.
     pub(super) fn look(&mut self) -> Result<(), IngestError> {
         let now = Instant::now();

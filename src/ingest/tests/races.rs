@@ -100,7 +100,8 @@ fn who_retires_while_records_and_badges_arrive_is_forgotten_all_the_same() {
             scope.spawn(|| {
                 for learner in learners.clone() {
                     barrier.wait();
-                    let leaves = item(1, EventBody::LearnerRetired(LearnerId(learner)));
+                    let mut leaves = item(1, EventBody::LearnerRetired(LearnerId(learner)));
+                    leaves.record.partition = 1;
                     retiring.apply(&[leaves]).expect("applied");
                 }
             });

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{QueryDsl, RunQueryDsl, connection::SimpleConnection};
+use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl, RunQueryDsl, connection::SimpleConnection};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::{
         self, Store,
         awards::{AtOnce, ClaimedAward},
         positions,
-        schema::{course, dead_letter, learner},
+        schema::{course, dead_letter, learner, learner_course},
         testing,
     },
     telemetry::Metrics,
@@ -251,6 +251,36 @@ async fn a_record_that_panics_is_isolated_and_set_aside() {
             })
             .expect("read");
         assert_eq!(reason, "panic");
+        running.stop();
+    }
+}
+
+#[tokio::test]
+async fn what_a_database_lost_that_went_back_is_read_again() {
+    for database in testing::databases() {
+        let store = database.store();
+        let (broker, producer) = broker();
+        let running = Running::start(&broker, database.store());
+        for learner in 0..10 {
+            send(&producer, enrolled(learner, "fine")).await;
+        }
+        running.wait("ten are done", |_| position(&store) == Some(10));
+        // As a replica that had not got everything, or a backup.
+        let back = store.transaction("back", |tx| {
+            Ok(tx.conn.batch_execute(
+                "UPDATE consumer_position SET next_offset = 5; DELETE FROM learner WHERE learner_id >= 5; \
+                 DELETE FROM learner_course; DELETE FROM course",
+            )?)
+        });
+        back.expect("written");
+        send(&producer, enrolled(10, "fine")).await;
+        running.wait("all done", |_| position(&store) == Some(11));
+        assert_eq!((letters(&store), learners(&store)), (0, 11));
+        let facts = store.read("facts", |tx| {
+            let known = learner_course::table.inner_join(course::table.on(course::id.eq(learner_course::course_id)));
+            Ok(known.count().get_result::<i64>(tx.conn)?)
+        });
+        assert_eq!(facts.expect("read"), 6, "of courses that are there");
         running.stop();
     }
 }
