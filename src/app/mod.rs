@@ -50,6 +50,8 @@ pub struct App {
     stop: CancellationToken,
     /// What was taken in is dealt with.
     close: CancellationToken,
+    /// The tables and topics are there.
+    prepared: CancellationToken,
     _broker: Option<EmbeddedBroker>,
 }
 
@@ -94,6 +96,7 @@ impl App {
             outlet: Supervisor::default(),
             stop: CancellationToken::new(),
             close: CancellationToken::new(),
+            prepared: CancellationToken::new(),
             _broker: broker,
         };
         app.with_loops(&settings, roles, &clock, listener, reading, writing)
@@ -108,7 +111,7 @@ impl App {
         reading: kafka::Settings,
         writing: kafka::Settings,
     ) -> anyhow::Result<Self> {
-        let prepared = CancellationToken::new();
+        let prepared = self.prepared.clone();
         let wakes = Wakes::default();
         let backend = match roles.award {
             true => Some(parts::backend(
@@ -315,6 +318,11 @@ impl App {
     /// Where the world reaches the service.
     pub fn public_url(&self) -> &str {
         &self.public_url
+    }
+
+    /// Waits until tables and topics are there, and what comes with the service is in them.
+    pub async fn prepared(&self) {
+        self.prepared.cancelled().await;
     }
 
     /// The database.

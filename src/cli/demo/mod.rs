@@ -8,7 +8,7 @@ mod screen;
 mod story;
 mod telling;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 
@@ -41,6 +41,9 @@ pub(super) struct Arguments {
     keep: Option<PathBuf>,
 }
 
+/// Everything is inside the process: it takes moments.
+const PREPARATION: Duration = Duration::from_secs(20);
+
 pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     let place = Place::make(arguments.keep.as_deref())?;
     let settings = place.settings()?;
@@ -48,6 +51,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     let topics = settings.topics.clone();
     let app = App::start(settings, Roles::ALL, Arc::new(SystemClock)).await;
     let app = app.map_err(|error| CliError::chain(&error))?;
+    // What fails there is told by what follows.
+    drop(tokio::time::timeout(PREPARATION, app.prepared()).await);
     let rules = samples::store(app.store())?;
     let story = Story::read(samples::EVENTS, &topics, &rules, SystemClock.now())?;
     let screen = Screen::of_stdout(app.public_url());
