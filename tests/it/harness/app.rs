@@ -12,7 +12,7 @@ use accolade::config::Settings;
 use accolade::store::Store;
 use tokio_util::sync::CancellationToken;
 
-use super::binary::is_ready;
+use super::binary::{READY, readiness};
 use super::database::Database;
 use super::fake_badgr::FakeBadgr;
 use super::kafka::RealKafka;
@@ -118,7 +118,8 @@ impl Builder {
         };
         let http = address.map_or_else(String::new, |address| format!("http://{address}"));
         wait_until("the service is ready, or has ended", PATIENCE, || {
-            let ready = |address: SocketAddr| is_ready(&address.to_string()).unwrap_or(false);
+            let ready =
+                |address: SocketAddr| readiness(&address.to_string()).is_ok_and(|answer| answer.starts_with(READY));
             thread.is_finished() || address.is_none_or(ready)
         });
         if thread.is_finished() {

@@ -49,6 +49,12 @@ impl BinaryApp {
         self.start_again_as(self.roles);
     }
 
+    /// The same without waiting for anything: what it needs may be away.
+    pub fn launch(&mut self) {
+        assert!(self.process.has_ended(), "it still runs");
+        self.process = spawn(&self.world.settings, self.roles, &self.log);
+    }
+
     /// The same with other loops.
     pub fn start_again_as(&mut self, roles: &'static str) {
         assert!(self.process.has_ended(), "it still runs");
@@ -65,6 +71,16 @@ impl BinaryApp {
     /// A panic was ordered.
     pub fn may_panic(&mut self) {
         self.may_panic = true;
+    }
+
+    /// So many dead letters are right at the end.
+    pub fn expect_dead_letters(&mut self, number: usize) {
+        self.world.dead_letters = number;
+    }
+
+    /// A signal that does not end it: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
     }
 
     /// How it ended; nothing as long as it runs.
@@ -101,11 +117,20 @@ impl BinaryApp {
         number.expect("VmHWM is a number")
     }
 
-    fn wait_until_ready(&self) {
+    /// Until `/readyz` says so; it must not end meanwhile.
+    pub fn wait_until_ready(&self) {
         let address = self.world.http.trim_start_matches("http://").to_owned();
-        process::wait_until("the program is ready", PATIENCE, || {
+        let start = std::time::Instant::now();
+        let mut answer = String::new();
+        process::wait_until("the program is ready", PATIENCE * 2, || {
             assert!(!self.process.has_ended(), "it ended: {}", self.log());
-            is_ready(&address).unwrap_or(false)
+            answer = readiness(&address).unwrap_or_else(|error| error.to_string());
+            let is_ready = answer.starts_with(READY);
+            assert!(
+                is_ready || start.elapsed() < PATIENCE,
+                "not ready within {PATIENCE:?}: {answer}"
+            );
+            is_ready
         });
     }
 }
@@ -122,8 +147,11 @@ fn spawn(settings: &BTreeMap<String, String>, roles: &str, log: &Path) -> Proces
     Process::spawn(None, "KILL", "env", &arguments, log)
 }
 
-/// Asks `/readyz`, without a runtime.
-pub(super) fn is_ready(address: &str) -> std::io::Result<bool> {
+/// How the answer of a service begins that is ready.
+pub(super) const READY: &str = "HTTP/1.1 200";
+
+/// What `/readyz` answers, headers and all; asks without a runtime.
+pub(super) fn readiness(address: &str) -> std::io::Result<String> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address)?;
     stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
@@ -133,7 +161,7 @@ pub(super) fn is_ready(address: &str) -> std::io::Result<bool> {
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    Ok(answer.starts_with("HTTP/1.1 200"))
+    Ok(answer)
 }
 
 impl Deref for BinaryApp {

@@ -48,6 +48,14 @@ impl Database {
         }
     }
 
+    /// A PostgreSQL database, by any way to it.
+    pub fn by_way_of(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            directory: None,
+        }
+    }
+
     /// The same database of the cluster, for a second process.
     pub fn also(&self) -> Self {
         assert!(self.directory.is_none(), "a file ends with its owner");

@@ -9,6 +9,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::process::{self, Process};
+use super::proxy::Proxy;
 
 static SHARED: OnceLock<RealKafka> = OnceLock::new();
 
@@ -25,6 +26,8 @@ pub struct RealKafka {
     port: u16,
     /// Java's second compiler works too: slow to start, fast after some seconds of load.
     under_load: bool,
+    /// The way to it for who is to suffer.
+    proxy: Option<Proxy>,
     broker: Option<Process>,
 }
 
@@ -41,17 +44,35 @@ impl RealKafka {
 
     /// The same; under load as one would run it in production.
     pub fn start_for(under_load: bool) -> Self {
+        Self::start_with(under_load, None)
+    }
+
+    /// The same with a second way to it, by a proxy: who asks there is always sent there.
+    pub fn behind_a_proxy() -> Self {
+        let listener = process::free_port();
+        Self::start_with(false, Some((listener, Proxy::before(listener))))
+    }
+
+    fn start_with(under_load: bool, proxied: Option<(u16, Proxy)>) -> Self {
         let directory = process::directory("kafka", None);
         let port = process::free_port();
         let controller = process::free_port();
+        let (listener, advertised) = proxied.as_ref().map_or_else(Default::default, |(listener, proxy)| {
+            let proxy = proxy.port();
+            (
+                format!(",PROXIED://127.0.0.1:{listener}"),
+                format!(",PROXIED://127.0.0.1:{proxy}"),
+            )
+        });
         let properties = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
              controller.listener.names=CONTROLLER\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listener}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             inter.broker.listener.name=PLAINTEXT\n\
              log.dirs={}\n\
              auto.create.topics.enable=false\n\
              num.partitions=8\n\
@@ -71,6 +92,7 @@ impl RealKafka {
             directory,
             port,
             under_load,
+            proxy: proxied.map(|(_, proxy)| proxy),
             broker: None,
         };
         let formatted = Command::new("java")
@@ -91,6 +113,11 @@ impl RealKafka {
     /// `KAFKA_BOOTSTRAP_SERVERS`.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The second way, if it was started with one.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("it was started behind a proxy")
     }
 
     /// A `TOPIC_PREFIX` that no other test has.

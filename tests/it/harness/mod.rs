@@ -10,6 +10,7 @@ pub mod kafka;
 pub mod logs;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod tokens;
 pub mod topics;
 pub mod world;

@@ -195,7 +195,23 @@ impl Topics {
         reader.seen.clone()
     }
 
-    /// The same of `badge.awarded`.
+    /// How many records a topic holds that none was ever deleted from.
+    pub fn count(&self, topic: &str) -> usize {
+        let topic = self.name(topic);
+        let client = self.producer.client();
+        let metadata = client
+            .fetch_metadata(Some(&topic), PATIENCE)
+            .expect("the broker answers");
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let end = |partition: i32| {
+            let marks = client.fetch_watermarks(&topic, partition, PATIENCE);
+            marks.expect("the broker says where a partition ends").1
+        };
+        let number: i64 = partitions.map(|partition| end(partition.id())).sum();
+        usize::try_from(number).expect("a number of records")
+    }
+
+    /// Every record of `badge.awarded` up to now.
     pub fn awarded(&self) -> Vec<Incoming> {
         self.read("badge.awarded")
     }

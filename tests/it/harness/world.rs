@@ -5,6 +5,7 @@ use std::ops::AsyncFnMut;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::{Value, json};
 
 use super::binary;
@@ -98,7 +99,8 @@ pub struct World {
 }
 
 impl World {
-    pub(super) fn new(plan: Plan, bootstrap: &str, http: String) -> Self {
+    /// The service of this plan by way of this broker, and of this address.
+    pub fn new(plan: Plan, bootstrap: &str, http: String) -> Self {
         let topics = Topics::new(bootstrap, plan.settings.get("TOPIC_PREFIX").map(String::as_str));
         Self {
             database: plan.database,
@@ -284,13 +286,5 @@ pub fn seed() -> u64 {
 
 /// Puts a list into an order that follows from the seed alone.
 pub fn shuffle<T>(list: &mut [T], seed: u64) {
-    let mut state = seed;
-    for last in (1..list.len()).rev() {
-        // SplitMix64.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let other = (mixed ^ (mixed >> 31)) % (last as u64 + 1);
-        list.swap(last, usize::try_from(other).expect("an index"));
-    }
+    list.shuffle(&mut StdRng::seed_from_u64(seed));
 }

@@ -1,0 +1,230 @@
+//! Three processes, Kafka, PostgreSQL and a Badgr, and everything that can go wrong with them at once, by lot; then
+//! peace, and four independent records that must agree (RELIABILITY.md, T2).
+//!
+//! `ACCOLADE_TEST_SEED` sends the same and does the same; `ACCOLADE_CHAOS_SECONDS` is how long.
+
+mod nemesis;
+
+use std::fmt::Write;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::harness::binary::BinaryApp;
+use crate::harness::database::Database;
+use crate::harness::fake_badgr::FakeBadgr;
+use crate::harness::kafka::RealKafka;
+use crate::harness::postgres::Postgres;
+use crate::harness::process::{directory, wait_until};
+use crate::harness::proxy::Proxy;
+use crate::harness::topics::Topics;
+use crate::harness::world::{Plan, World, seed};
+use crate::ledgers;
+use crate::lives::{RULES, Script, import_badge_classes, set_rules};
+
+use nemesis::{Dependencies, History};
+
+/// How long things go wrong, unless told otherwise.
+const DURATION: Duration = Duration::from_secs(45);
+/// Until all is done once there is peace: a lease and a time-out, and what was left to do.
+const RECOVERY: Duration = Duration::from_secs(300);
+const PROCESSES: usize = 3;
+
+fn duration() -> Duration {
+    let given = std::env::var("ACCOLADE_CHAOS_SECONDS");
+    given.map_or(DURATION, |text| {
+        Duration::from_secs(text.parse().expect("ACCOLADE_CHAOS_SECONDS is a number"))
+    })
+}
+
+fn dependencies(ledger: &Path) -> Dependencies {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let badgr = FakeBadgr::builder().ledger(ledger).start();
+    let badgr = runtime.expect("a runtime").block_on(badgr);
+    let postgres = Postgres::own();
+    Dependencies {
+        postgres_proxy: Proxy::before(postgres.port()),
+        badgr_proxy: Proxy::before(badgr.port()),
+        postgres,
+        kafka: RealKafka::behind_a_proxy(),
+        badgr: Some(badgr),
+        ledger: ledger.to_owned(),
+    }
+}
+
+fn plan(all: &Dependencies, url: &str) -> Plan {
+    let mut plan = Plan::new();
+    plan.database(Database::by_way_of(url));
+    plan.badgr(all.badgr());
+    plan.kafka(&all.kafka);
+    plan.set(
+        "BADGR_BASE_URL",
+        &format!("http://127.0.0.1:{}", all.badgr_proxy.port()),
+    );
+    plan.set(
+        "KAFKA_BOOTSTRAP_SERVERS",
+        &format!("127.0.0.1:{}", all.kafka.proxy().port()),
+    );
+    plan.set("PUBLIC_URL", "https://badges.example.com");
+    // Leases are as long as a request may take, and more; those of a killed process have to run out.
+    plan.set("BADGR_TIMEOUT", "2");
+    // A killed member keeps its partitions, and others from joining, for that long.
+    plan.set("KAFKA_SESSION_TIMEOUT_MS", "6000");
+    plan
+}
+
+/// Waits until nothing is under way. What was given up for what Badgr answered is tried again as an operator would.
+fn settle(world: &World, topics: &Topics, peace: Instant) {
+    wait_until("everything is read", RECOVERY, || {
+        let sql = "SELECT CAST(coalesce(sum(next_offset), 0) AS text) AS line FROM consumer_position";
+        let sent: usize = ["enrollment.created", "certificate.generated"]
+            .map(|topic| topics.count(topic))
+            .iter()
+            .sum();
+        world.database.lines(sql)[0] == sent.to_string()
+    });
+    println!("everything was read {:.0?} after peace", peace.elapsed());
+    wait_until("nothing is under way", RECOVERY, || {
+        let given_up = "state = 'failed' OR (state = 'blocked' AND state_reason <> 'no_email')";
+        if world.database.count("award", given_up) > 0 {
+            world.cli(&["awards", "retry", "--state", "blocked"]);
+            world.cli(&["awards", "retry", "--state", "failed"]);
+        }
+        hurry(world);
+        let open = [
+            (
+                "award",
+                "state <> 'published' AND NOT (state = 'blocked' AND state_reason = 'no_email')",
+            ),
+            ("outbox", "published_at IS NULL"),
+            ("dead_letter", "published_at IS NULL"),
+            ("event_badges_configuration", "enabled AND backfill_done_at IS NULL"),
+        ];
+        open.iter()
+            .all(|(table, condition)| world.database.count(table, condition) == 0)
+    });
+}
+
+/// What waits for its time gets it. Nothing that was asked before is on its way to Badgr any more, and what is asked
+/// now is answered within seconds.
+fn hurry(world: &World) {
+    world.database.change(
+        "UPDATE award SET next_attempt_at = now() AT TIME ZONE 'UTC' \
+         WHERE state IN ('pending', 'uncertain') AND next_attempt_at > now() AT TIME ZONE 'UTC' + interval '3 seconds'",
+    );
+    // Who makes a badge class has more than a minute for it; what has less is the pause after an unknown outcome.
+    world.database.change(
+        "UPDATE badge_class SET making_until = now() AT TIME ZONE 'UTC' \
+         WHERE making_until < now() AT TIME ZONE 'UTC' + interval '60 seconds'",
+    );
+}
+
+/// Everything that one needs to see what happened, in a directory that stays.
+fn keep(violations: &[String], histories: &[History], apps: &[BinaryApp], all: &Dependencies, world: &World) -> String {
+    let target = directory("chaos", None);
+    let kept = std::env::temp_dir().join(
+        target
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .replace("test-", ""),
+    );
+    std::fs::rename(&target, &kept).expect("a directory can be renamed");
+    let write = |name: &str, text: String| std::fs::write(kept.join(name), text).expect("a file can be written");
+    write("violations", violations.join("\n"));
+    let mut lines: Vec<&str> = histories
+        .iter()
+        .flat_map(|history| &history.lines)
+        .map(String::as_str)
+        .collect();
+    lines.sort_unstable();
+    write("history", lines.join("\n"));
+    for (number, app) in apps.iter().enumerate() {
+        write(&format!("log-{number}"), app.log());
+    }
+    for table in ["award", "outbox", "learner", "dead_letter", "assertion"] {
+        write(
+            table,
+            world
+                .database
+                .lines(&format!("SELECT CAST({table} AS text) AS line FROM {table}"))
+                .join("\n"),
+        );
+    }
+    std::fs::copy(&all.ledger, kept.join("badgr")).expect("Badgr's ledger can be copied");
+    kept.display().to_string()
+}
+
+fn report(script: &Script, topics: &Topics, histories: &[History]) {
+    let mut text = format!(
+        "{} learners, {} events, {} records, {} of them poison; {} announcements\n",
+        script.lives.len(),
+        script.events,
+        script.records.len(),
+        script.poison.len(),
+        topics.awarded().len(),
+    );
+    for (kind, number) in histories.iter().flat_map(|history| &history.numbers) {
+        writeln!(text, "{number:5} {kind}").expect("a string takes all");
+    }
+    println!("{text}");
+}
+
+#[test]
+fn whatever_goes_wrong_at_once_each_badge_is_there_once() {
+    let (seed, duration) = (seed(), duration());
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut all = dependencies(&directory.path().join("ledger"));
+    let url = all.postgres.database();
+    let proxied = url.replace(&all.postgres.port().to_string(), &all.postgres_proxy.port().to_string());
+    let first = BinaryApp::start(plan(&all, &proxied));
+    let mut apps: Vec<BinaryApp> = (1..PROCESSES).map(|_| BinaryApp::start(Plan::also(&first))).collect();
+    apps.push(first);
+    let topics = Topics::new(
+        &all.kafka.bootstrap(),
+        apps[0].settings.get("TOPIC_PREFIX").map(String::as_str),
+    );
+    // For the commands and the looks of this test itself.
+    let mut direct = Plan::also(&apps[0]);
+    direct.database(Database::by_way_of(&url));
+    let world = World::new(direct, &all.kafka.bootstrap(), String::new());
+    import_badge_classes(&world);
+    set_rules(&world, 0);
+
+    let script = Script::new(duration, seed);
+    let start = Instant::now();
+    let (processes, (others, rules)) = std::thread::scope(|scope| {
+        let sent = scope.spawn(|| script.play(&topics));
+        let processes = scope.spawn(|| nemesis::torment_processes(&mut apps, start, duration, seed ^ 1));
+        let others = nemesis::trouble_dependencies(&mut all, &world, start, duration, seed ^ 2);
+        let ended = "a nemesis says what went wrong before it ends";
+        sent.join().expect(ended);
+        (processes.join().expect(ended), others)
+    });
+    let histories = [processes, others];
+    report(&script, &topics, &histories);
+    for app in &mut apps {
+        app.expect_dead_letters(script.poison.len());
+    }
+    let peace = Instant::now();
+    let settled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        apps.iter().for_each(BinaryApp::wait_until_ready);
+        println!("ready {:.0?} after peace", peace.elapsed());
+        settle(&world, &topics, peace);
+    }));
+    println!("all was done {:.0?} after peace: {}", peace.elapsed(), settled.is_ok());
+    let mut violations = ledgers::violations(&script, &RULES[rules], &world.database, all.badgr(), &topics);
+    violations.extend(settled.err().map(|_| "it did not come to rest".to_owned()));
+    if !violations.is_empty() {
+        let kept = keep(&violations, &histories, &apps, &all, &world);
+        let some = &violations[..violations.len().min(10)];
+        panic!(
+            "{} violations, ACCOLADE_TEST_SEED={seed}, see {kept}: {some:#?}",
+            violations.len()
+        );
+    }
+    println!("0 violations");
+    for app in &apps {
+        assert_eq!(app.terminate(), Some(0), "{}", app.log());
+    }
+}
