@@ -114,3 +114,79 @@ fn postgresql_has_the_same_tables_and_keys_as_sqlite() {
     );
     assert_eq!(lines(POSTGRES_KEYS), sqlite(SQLITE_KEYS).0.into_iter().collect());
 }
+
+/// Rules 1 to 3 of migrations/README.md: why this statement is none of those that the release before can live with.
+fn harm(statement: &str, new_tables: &BTreeSet<String>) -> Option<&'static str> {
+    let words: Vec<String> = statement.split_whitespace().map(str::to_uppercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let has = |word: &str| words.contains(&word);
+    match words.as_slice() {
+        ["CREATE", "TABLE" | "INDEX", ..] | ["INSERT" | "UPDATE", ..] => None,
+        ["CREATE", "UNIQUE", "INDEX", _, "ON", table, ..] if new_tables.contains(*table) => None,
+        ["ALTER", "TABLE", _, "ADD", "COLUMN", ..] if has("UNIQUE") || has("CHECK") => Some("a new constraint"),
+        ["ALTER", "TABLE", _, "ADD", "COLUMN", ..] if has("NOT") && !has("DEFAULT") => {
+            Some("NOT NULL without a default")
+        }
+        ["ALTER", "TABLE", _, "ADD", "COLUMN", ..] => None,
+        _ => Some("it does not only add"),
+    }
+}
+
+#[test]
+fn every_migration_only_adds() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut seen = 0;
+    for database in ["postgres", "sqlite"] {
+        let directories = std::fs::read_dir(root.join(database)).expect("the migrations can be read");
+        for directory in directories.flatten() {
+            let text = std::fs::read_to_string(directory.path().join("up.sql")).expect("a migration has its SQL");
+            let code: Vec<&str> = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("--"))
+                .collect();
+            let code = code.join("\n");
+            let statements = code.split(';').map(str::trim).filter(|statement| !statement.is_empty());
+            let new_tables = statements.clone().filter_map(|statement| {
+                let upper = statement.to_uppercase();
+                Some(
+                    upper
+                        .strip_prefix("CREATE TABLE ")?
+                        .split_whitespace()
+                        .next()?
+                        .to_owned(),
+                )
+            });
+            let new_tables: BTreeSet<String> = new_tables.collect();
+            for statement in statements {
+                let wrong = harm(statement, &new_tables);
+                assert_eq!(wrong, None, "{}: {statement}", directory.path().display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "{seen}");
+}
+
+#[test]
+fn what_the_release_before_could_not_live_with_is_seen() {
+    let new = BTreeSet::from(["FRESH".to_owned()]);
+    for statement in [
+        "ALTER TABLE award DROP COLUMN state",
+        "ALTER TABLE award RENAME COLUMN state TO status",
+        "ALTER TABLE award ALTER COLUMN state SET NOT NULL",
+        "ALTER TABLE award ADD COLUMN kind text NOT NULL",
+        "ALTER TABLE award ADD COLUMN kind text CHECK (kind <> '')",
+        "CREATE UNIQUE INDEX one ON award (state)",
+        "DROP TABLE award",
+        "DROP INDEX award_state",
+    ] {
+        assert!(harm(statement, &new).is_some(), "{statement}");
+    }
+    for statement in [
+        "create unique index one on fresh (state)",
+        "ALTER TABLE award ADD COLUMN kind text NOT NULL DEFAULT ''",
+        "ALTER TABLE award ADD COLUMN kind text",
+    ] {
+        assert_eq!(harm(statement, &new), None, "{statement}");
+    }
+}

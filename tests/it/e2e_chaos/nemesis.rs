@@ -12,7 +12,6 @@ use crate::harness::binary::BinaryApp;
 use crate::harness::fake_badgr::{FakeBadgr, Fault, Operation};
 use crate::harness::kafka::RealKafka;
 use crate::harness::postgres::Postgres;
-use crate::harness::process::wait_until;
 use crate::harness::proxy::{Proxy, Way};
 use crate::harness::world::World;
 use crate::lives::{RULES, set_rules};
@@ -25,18 +24,21 @@ pub struct History {
     start: Instant,
     pub lines: Vec<String>,
     pub numbers: BTreeMap<&'static str, usize>,
+    /// What must not be, whatever is done.
+    pub violations: Vec<String>,
 }
 
 impl History {
-    fn new(start: Instant) -> Self {
+    pub fn new(start: Instant) -> Self {
         Self {
             start,
             lines: Vec::new(),
             numbers: BTreeMap::new(),
+            violations: Vec::new(),
         }
     }
 
-    fn note(&mut self, kind: &'static str, details: &str) {
+    pub fn note(&mut self, kind: &'static str, details: &str) {
         *self.numbers.entry(kind).or_default() += 1;
         let at = self.start.elapsed().as_secs_f64();
         self.lines.push(format!("{at:8.2} {kind} {details}"));
@@ -96,7 +98,13 @@ pub fn torment_processes(apps: &mut [BinaryApp], start: Instant, duration: Durat
         let blow = deck.deal();
         let number = deck.rng.random_range(0..apps.len());
         let app = &mut apps[number];
-        assert_eq!(app.ended(), None, "process {number} ended by itself: {}", app.log());
+        if let Some(status) = app.ended() {
+            history.note("ended by itself", &format!("{number}: {status}"));
+            history
+                .violations
+                .push(format!("process {number} ended by itself: {status}"));
+            app.launch();
+        }
         match blow {
             Blow::Kill => {
                 app.kill();
@@ -115,21 +123,33 @@ pub fn torment_processes(apps: &mut [BinaryApp], start: Instant, duration: Durat
                 history.note(kind, &format!("{number} for {gone:.1?}"));
             }
             Blow::Terminate => {
-                app.signal("TERM");
-                let told = Instant::now();
-                wait_until("a process that was told so ends", END, || app.ended().is_some());
-                let code = app.ended().and_then(|status| status.code());
-                assert!(code.is_some(), "it ended by a signal: {}", app.log());
-                history.note(
-                    "terminated",
-                    &format!("{number}: {code:?} after {:.1?}", told.elapsed()),
-                );
+                let (code, time) = terminate(app);
+                history.note("terminated", &format!("{number}: {code:?} after {time:.1?}"));
+                if code.is_none() {
+                    history
+                        .violations
+                        .push(format!("process {number} did not end when it was told so"));
+                }
                 deck.hold(0, 2_000);
                 app.launch();
             }
         }
     }
     history
+}
+
+/// SIGTERM; its exit code, unless it has to be killed after all, and how long it took.
+pub fn terminate(app: &BinaryApp) -> (Option<i32>, Duration) {
+    app.signal("TERM");
+    let start = Instant::now();
+    while app.ended().is_none() && start.elapsed() < END {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let time = start.elapsed();
+    if app.ended().is_none() {
+        app.kill();
+    }
+    (app.ended().and_then(|status| status.code()), time)
 }
 
 /// What the processes depend on.

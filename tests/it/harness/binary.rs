@@ -32,7 +32,7 @@ impl BinaryApp {
         let address = format!("127.0.0.1:{}", process::free_port());
         plan.set("HTTP_LISTEN", &address);
         let log = process::directory("accolade", None).join("log");
-        let process = spawn(&plan.settings, roles, &log);
+        let process = spawn(&plan.program, &plan.settings, roles, &log);
         let app = Self {
             world: World::new(plan, &bootstrap, format!("http://{address}")),
             process,
@@ -52,14 +52,14 @@ impl BinaryApp {
     /// The same without waiting for anything: what it needs may be away.
     pub fn launch(&mut self) {
         assert!(self.process.has_ended(), "it still runs");
-        self.process = spawn(&self.world.settings, self.roles, &self.log);
+        self.process = spawn(&self.world.program, &self.world.settings, self.roles, &self.log);
     }
 
     /// The same with other loops.
     pub fn start_again_as(&mut self, roles: &'static str) {
         assert!(self.process.has_ended(), "it still runs");
         self.roles = roles;
-        self.process = spawn(&self.world.settings, roles, &self.log);
+        self.process = spawn(&self.world.program, &self.world.settings, roles, &self.log);
         self.wait_until_ready();
     }
 
@@ -71,6 +71,11 @@ impl BinaryApp {
     /// A panic was ordered.
     pub fn may_panic(&mut self) {
         self.may_panic = true;
+    }
+
+    /// From the next start on it is this program.
+    pub fn replace_by(&mut self, program: &str) {
+        program.clone_into(&mut self.world.program);
     }
 
     /// So many dead letters are right at the end.
@@ -140,10 +145,15 @@ pub fn program() -> String {
     std::env::var("ACCOLADE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_accolade").to_owned())
 }
 
-fn spawn(settings: &BTreeMap<String, String>, roles: &str, log: &Path) -> Process {
+fn spawn(program: &str, settings: &BTreeMap<String, String>, roles: &str, log: &Path) -> Process {
     let mut arguments = vec!["-i".to_owned()];
     arguments.extend(settings.iter().map(|(name, value)| format!("{name}={value}")));
-    arguments.extend([program(), "serve".to_owned(), "--roles".to_owned(), roles.to_owned()]);
+    arguments.extend([
+        program.to_owned(),
+        "serve".to_owned(),
+        "--roles".to_owned(),
+        roles.to_owned(),
+    ]);
     Process::spawn(None, "KILL", "env", &arguments, log)
 }
 

@@ -25,6 +25,7 @@ pub struct Plan {
     pub database: Database,
     pub settings: BTreeMap<String, String>,
     pub dead_letters: usize,
+    pub program: String,
 }
 
 impl Plan {
@@ -46,6 +47,7 @@ impl Plan {
             database,
             settings,
             dead_letters: 0,
+            program: binary::program(),
         }
     }
 
@@ -66,6 +68,7 @@ impl Plan {
             database: world.database.also(),
             settings: world.settings.clone(),
             dead_letters: world.dead_letters,
+            program: world.program.clone(),
         }
     }
 
@@ -96,6 +99,8 @@ pub struct World {
     pub client: reqwest::Client,
     /// How many dead letters are right at the end.
     pub dead_letters: usize,
+    /// The program of its commands and processes.
+    pub program: String,
 }
 
 impl World {
@@ -109,6 +114,7 @@ impl World {
             settings: plan.settings,
             client: reqwest::Client::new(),
             dead_letters: plan.dead_letters,
+            program: plan.program,
         }
     }
 
@@ -159,7 +165,7 @@ impl World {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(binary::program());
+        let mut command = Command::new(&self.program);
         command.env_clear().envs(&self.settings).args(arguments);
         command.output().expect("the program runs")
     }
