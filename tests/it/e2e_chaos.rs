@@ -180,11 +180,12 @@ fn report(script: &Script, topics: &Topics, histories: &[History]) {
 /// All that is there.
 struct Scene {
     seed: u64,
-    all: Dependencies,
+    /// They look at their database once more when they are dropped, before it is.
     apps: Vec<BinaryApp>,
     topics: Topics,
     /// For the commands and the looks of the test itself, without proxies.
     world: World,
+    all: Dependencies,
     _directory: tempfile::TempDir,
 }
 
@@ -210,10 +211,10 @@ impl Scene {
         set_rules(&world, 0);
         Self {
             seed: seed(),
-            all,
             apps,
             topics,
             world,
+            all,
             _directory: directory,
         }
     }
