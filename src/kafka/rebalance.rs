@@ -95,13 +95,17 @@ impl GroupContext {
         }
         self.state.given(&partitions);
         self.state.observer.answered();
-        if self.state.paused.load(Ordering::Relaxed)
-            && !partitions.is_empty()
-            && let Err(error) = consumer.pause(&start)
-        {
-            warn!("partitions given while paused could not be paused: {error}");
-        }
         if !partitions.is_empty() {
+            let paused = self.state.paused.load(Ordering::Relaxed);
+            // librdkafka keeps the pause of a partition that was taken, and would not read it when it comes back.
+            let set = if paused {
+                consumer.pause(&start)
+            } else {
+                consumer.resume(&start)
+            };
+            if let Err(error) = set {
+                warn!("partitions that were given could not be paused or resumed: {error}");
+            }
             info!(kafka.partitions = readable(&start), "partitions assigned");
         }
     }

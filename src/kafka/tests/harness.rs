@@ -113,6 +113,16 @@ pub fn poll_until(consumer: &mut Consumer, what: &str, holds: impl Fn(&Consumer)
     }
 }
 
+/// Polls both until each holds one partition.
+pub fn poll_until_shared(first: &mut Consumer, second: &mut Consumer) {
+    let deadline = Instant::now() + DEADLINE;
+    while first.assignment().len() != 1 || second.assignment().len() != 1 {
+        assert!(Instant::now() < deadline, "the partitions were not shared");
+        poll(first);
+        poll(second);
+    }
+}
+
 pub fn poll(consumer: &mut Consumer) -> Vec<Record> {
     consumer
         .poll_batch(1000, 4 << 20, Duration::from_millis(50), std::time::Instant::now())

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::harness::{
-    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, poll, poll_until, producer, read, record,
-    settings, values, write,
+    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, poll, poll_until, poll_until_shared,
+    producer, read, record, settings, values, write,
 };
 use super::raw;
 use crate::kafka::{Consumer, PartitionLag};
@@ -180,12 +180,7 @@ async fn a_second_member_takes_its_share_and_nothing_is_lost() {
     let mut first = consumer(&broker, database.clone());
     poll_until(&mut first, "assigned", |c| c.assignment().len() == 2);
     let mut second = consumer(&broker, Database::default());
-    let deadline = Instant::now() + DEADLINE;
-    while first.assignment().len() != 1 || second.assignment().len() != 1 {
-        assert!(Instant::now() < deadline, "the partitions were not shared");
-        poll(&mut first);
-        poll(&mut second);
-    }
+    poll_until_shared(&mut first, &mut second);
     assert_ne!(first.assignment(), second.assignment());
     assert_eq!(database.revoked.lock().expect("whole").len(), 1);
     close(second);

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::harness::{
-    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, poll_until, producer, read, values, write,
+    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, poll_until, poll_until_shared, producer,
+    read, record, values, write,
 };
 use crate::kafka::{Consumer, EmbeddedBroker, Settings};
+use crate::wire::record::OutgoingRecord;
 
 /// A broker with the records 0 to 5, of which the group committed the first three.
 async fn half_done() -> EmbeddedBroker {
@@ -75,6 +77,29 @@ async fn paused_when_partitions_are_given_during_a_pause() {
     assert_eq!(values(&read(&mut consumer, 1)), ["0"]);
     consumer.commit_sync(DEADLINE).expect("nothing to commit");
     close(consumer);
+}
+
+#[tokio::test]
+async fn not_paused_when_a_partition_comes_back_that_was_paused_when_it_was_taken() {
+    let broker = broker(2);
+    let mut first = consumer(&broker, Database::default());
+    poll_until(&mut first, "assigned", |c| c.assignment().len() == 2);
+    first.pause_all().expect("paused");
+    let mut second = consumer(&broker, Database::default());
+    poll_until_shared(&mut first, &mut second);
+    first.resume_all().expect("resumed");
+    close(second);
+    poll_until(&mut first, "assigned again", |c| c.assignment().len() == 2);
+    let producer = producer(&broker);
+    for number in 0..20 {
+        let text = number.to_string();
+        let key = Some(text.clone().into_bytes());
+        let record = OutgoingRecord { key, ..record(&text) };
+        producer.send(record).await.expect("written");
+    }
+    let read = read(&mut first, 20);
+    assert!((0..2).all(|partition| read.iter().any(|record| record.partition == partition)));
+    close(first);
 }
 
 #[tokio::test]

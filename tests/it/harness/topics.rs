@@ -114,7 +114,9 @@ impl Topics {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("linger.ms", "1")
-            .set("message.timeout.ms", "30000")
+            // As long as a broker may be away and start again, while others have the processors.
+            .set("message.timeout.ms", "120000")
+            .set("reconnect.backoff.max.ms", "1000")
             .set("queue.buffering.max.messages", "1000000")
             .create_with_context(Deliveries::default());
         Self {
@@ -159,7 +161,7 @@ impl Topics {
 
     /// Waits until the broker has everything.
     pub fn flush(&self) {
-        self.producer.flush(PATIENCE).expect("the broker takes the records");
+        self.producer.flush(PATIENCE * 5).expect("the broker takes the records");
         let failed = self.producer.context().failed.load(Ordering::SeqCst);
         assert_eq!(failed, 0, "records were not acknowledged");
     }
