@@ -5,23 +5,26 @@
 
 pub mod badgr;
 pub mod builtin;
+mod error;
 mod exchange;
+mod held;
 pub mod http;
+mod request;
 mod setup;
 #[cfg(test)]
 mod testing;
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-pub use self::setup::SetupError;
-use crate::domain::{
-    LearnerId,
-    award::{AwardId, Reason},
-    badge_class::BadgeClass,
+pub use self::{
+    error::BackendError,
+    held::{Held, HeldPage, Recipient},
+    request::{AwardRequest, Issued, MadeBadgeClass, RevokeRequest},
+    setup::SetupError,
 };
+use crate::domain::badge_class::BadgeClass;
 
 /// A boxed future, so that backends can be chosen at run time.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -29,7 +32,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A badge generator.
 ///
 /// # Adding one
-/// 1. Implement this trait in a module beside [`badgr`], [`builtin`] and [`http`]: seven calls, most of them one request.
+/// 1. Implement this trait in a module beside [`badgr`], [`builtin`] and [`http`]: seven calls, most of them one request, and two more where
+///    the server can list what it holds.
 ///    The module speaks to its server and translates; it needs no table, no loop, no retry and no lock.
 /// 2. Say what came of each call by [`BackendError`]. That choice is all that decides what happens next, so it is the
 ///    part to think about: `NotSent` only where surely nothing was carried out, `Unknown` wherever it may have been.
@@ -260,135 +264,40 @@ pub trait BadgingBackend: Send + Sync + 'static {
     /// others. Then `badge.revoked` goes out.
     fn revoke<'a>(&'a self, request: &'a RevokeRequest) -> BoxFuture<'a, Result<(), BackendError>>;
 
+    /// Whether it can say what it holds: then what is stored is compared with that, by [`Self::held_of_class`] and
+    /// [`Self::held`].
+    fn can_be_compared(&self) -> bool {
+        false
+    }
+
+    /// Some of the assertions that it holds of the badge class with this [`backend_id`](BadgeClass::backend_id), live
+    /// and not; `page` is [`HeldPage::next`] of the page before. All pages together hold at least those that were there
+    /// before the first was asked for.
+    fn held_of_class<'a>(
+        &'a self,
+        _badge_class: &'a str,
+        _page: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<HeldPage, BackendError>> {
+        Box::pin(async { Err(cannot_be_compared()) })
+    }
+
+    /// The assertion of this [`Issued::backend_id`], live or not; `None` where it holds none, or does not show it.
+    fn held<'a>(&'a self, _backend_id: &'a str) -> BoxFuture<'a, Result<Option<Held>, BackendError>> {
+        Box::pin(async { Err(cannot_be_compared()) })
+    }
+
+    /// The id there of an assertion's badge class, as far as [`Issued::data`] says it. Imported assertions may be of
+    /// another badge class there than the one that we award now.
+    fn class_in<'a>(&self, _data: &'a Value) -> Option<&'a str> {
+        None
+    }
+
     /// Reaches the server and its credentials, for `check`: says in a line what was reached. Changes nothing there.
     fn reach(&self) -> BoxFuture<'_, Result<String, BackendError>>;
 }
 
-/// A badge class as the backend made it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MadeBadgeClass {
-    /// Its id there.
-    pub backend_id: String,
-    /// Where its image is shown.
-    pub image_url: Option<String>,
-}
-
-/// All that an assertion needs.
-#[derive(Clone)]
-pub struct AwardRequest {
-    /// The award; also the idempotency key.
-    pub award: AwardId,
-    /// Whom it is for.
-    pub learner: LearnerId,
-    /// Their user name.
-    pub username: String,
-    /// Their full name, where known.
-    pub full_name: Option<String>,
-    /// The e-mail address that the first attempt used; every later attempt and look-up uses it too.
-    pub recipient: String,
-    /// What is awarded, with its id at this backend where it has badge classes of its own.
-    pub badge_class: BadgeClass,
-    /// The badge class's PNG, where [`BadgingBackend::needs_image`].
-    pub image: Option<Arc<[u8]>>,
-    /// [`Issued::backend_id`] of what this learner was issued of this badge class under other keys: a look-up passes
-    /// over these.
-    pub others: Vec<String>,
-    /// Evidence.
-    pub evidence_url: Option<String>,
-    /// Why.
-    pub reason: Reason,
-    /// The time now.
-    pub now: DateTime<Utc>,
-}
-
-impl std::fmt::Debug for AwardRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AwardRequest")
-            .field("award", &self.award.0)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What is to be revoked, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RevokeRequest {
-    /// The award it was issued for.
-    pub award: AwardId,
-    /// [`Issued::backend_id`], as it was kept.
-    pub backend_id: Option<String>,
-    /// [`Issued::assertion_url`], as it was kept.
-    pub assertion_url: String,
-    /// Why, as a person wrote it.
-    pub reason: String,
-}
-
-/// An assertion as the backend made it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Issued {
-    /// Its public URL.
-    pub assertion_url: String,
-    /// Its image.
-    pub image_url: String,
-    /// The issuer, as the backend names it: a URL or an id.
-    pub issuer: String,
-    /// Its id at the backend, for revoking; `None` where there is none.
-    pub backend_id: Option<String>,
-    /// Unguessable id of our own public page and, for `builtin`, of the assertion; `None` lets the store draw one.
-    pub public_id: Option<String>,
-    /// Salt and `sha256$…` of the recipient, for `builtin`.
-    pub recipient_hash: Option<(String, String)>,
-    /// What the backend said of it, without any e-mail address: it leaves the service in `badge.awarded`.
-    pub data: Value,
-}
-
-/// What came of a request that did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BackendError {
-    /// Surely not carried out (refused connection, DNS, TLS, 401, 429, 503 where the protocol says so): later.
-    #[error("not sent: {detail}")]
-    NotSent {
-        /// What happened.
-        detail: String,
-        /// Not before this long.
-        retry_after: Option<Duration>,
-    },
-    /// Perhaps carried out (time-out, reset, 5xx, an answer that cannot be read): look it up.
-    #[error("unknown outcome: {detail}")]
-    Unknown {
-        /// What happened.
-        detail: String,
-    },
-    /// The backend says that the recipient has this badge already: look it up.
-    #[error("the backend already holds this award: {detail}")]
-    AlreadyAwarded {
-        /// What it said.
-        detail: String,
-    },
-    /// Refused until something outside changes: a badge class or issuer that is gone, missing rights.
-    #[error("blocked: {detail}")]
-    Blocked {
-        /// A stable code: `badge_class_missing`, `issuer_missing`, `not_authorized`, `misconfigured`.
-        reason: &'static str,
-        /// What happened.
-        detail: String,
-    },
-    /// Refused for what it is; sent again it is refused again.
-    #[error("refused: {detail}")]
-    Refused {
-        /// What the backend said, without e-mail addresses.
-        detail: String,
-    },
-}
-
-impl BackendError {
-    /// A stable name, for logs and labels.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NotSent { .. } => "not_sent",
-            Self::Unknown { .. } => "unknown",
-            Self::AlreadyAwarded { .. } => "already_awarded",
-            Self::Blocked { .. } => "blocked",
-            Self::Refused { .. } => "refused",
-        }
+fn cannot_be_compared() -> BackendError {
+    BackendError::Refused {
+        detail: "this backend does not say what it holds".to_owned(),
     }
 }

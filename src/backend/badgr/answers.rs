@@ -4,11 +4,10 @@
 //! made (mail server down), so it is never "failed".
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::{
     backend::{
-        BackendError, Issued, MadeBadgeClass,
+        BackendError, Held, Issued, MadeBadgeClass, Recipient,
         exchange::{Answer, bounded_seconds},
     },
     wire::redact,
@@ -65,6 +64,15 @@ pub(super) fn result(answer: &Answer, subject: Subject, recipient: &str) -> Resu
     }
 }
 
+/// Whether an answer is Badgr's own, and not the page of something before it that knows nothing.
+pub(super) fn is_of_the_api(answer: &Answer) -> bool {
+    let body: Option<Value> = answer
+        .body
+        .as_deref()
+        .and_then(|body| serde_json::from_slice(body).ok());
+    body.is_some_and(|body| body["status"]["success"].is_boolean())
+}
+
 /// How long a 429 asks to wait: `Retry-After`, else the JSON's `expires` (sent as `text/html`), whichever is longer.
 pub(super) fn throttled_for(answer: &Answer) -> Option<std::time::Duration> {
     let body: Option<Value> = answer
@@ -116,30 +124,39 @@ pub(super) fn is_live_award(assertion: &Value, badge_class: &str, recipient: &st
 }
 
 fn is_recipient(said: &Value, recipient: &str) -> bool {
-    let wanted = recipient.trim().to_lowercase();
-    if let Some(plain) = said["plaintextIdentity"].as_str() {
-        return plain.trim().to_lowercase() == wanted;
+    recipient_of(said).is(recipient)
+}
+
+fn recipient_of(said: &Value) -> Recipient {
+    let text = |name: &str| said[name].as_str();
+    match text("plaintextIdentity") {
+        Some(plain) => Recipient::parse(plain, ""),
+        None => Recipient::parse(text("identity").unwrap_or_default(), text("salt").unwrap_or_default()),
     }
-    let identity = said["identity"].as_str().unwrap_or_default();
-    match identity.strip_prefix("sha256$") {
-        Some(hash) => {
-            let salt = said["salt"].as_str().unwrap_or_default();
-            // Badgr hashes what it was sent; newer versions send it in lower case first.
-            [&wanted, recipient.trim()]
-                .iter()
-                .any(|identity| hex(&Sha256::digest(format!("{identity}{salt}"))) == hash.to_ascii_lowercase())
-        }
-        None => !wanted.is_empty() && identity.trim().to_lowercase() == wanted,
-    }
+}
+
+/// An assertion as a list shows it. Without an id nothing can be said of it.
+pub(super) fn held(assertion: &Value) -> Option<Held> {
+    let text = |name: &str| {
+        assertion[name]
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    let is_revoked = assertion["revoked"].as_bool() == Some(true);
+    Some(Held {
+        backend_id: text("entityId")?,
+        assertion_url: text("openBadgeId").unwrap_or_default(),
+        recipient: recipient_of(&assertion["recipient"]),
+        made_by: text("createdBy"),
+        made_at: text("createdAt").and_then(|time| time.parse().ok()),
+        revoked: is_revoked.then(|| redact::text(&text("revocationReason").unwrap_or_default(), "")),
+    })
 }
 
 /// Whether a refusal to revoke says that it was done before.
 pub(super) fn was_revoked(error: &BackendError) -> bool {
     matches!(error, BackendError::Refused { detail } if detail.contains(REVOKED))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn success(body: Option<Value>, status: u16) -> Result<Vec<Value>, BackendError> {

@@ -128,27 +128,59 @@ impl Client {
         recipient: &str,
         first: impl Fn() -> RequestBuilder,
     ) -> Result<Vec<Value>, BackendError> {
-        let mut answer = self.call(operation, first).await?;
-        let mut items = answers::result(&answer, subject, recipient)?;
+        let (mut items, mut next) = self.page(operation, subject, recipient, first).await?;
         for _ in 1..MOST_PAGES {
-            let Some(next) = answer.next.take() else {
-                return Ok(items);
-            };
-            // The token goes to no other server.
-            let next = self
-                .base
-                .join(&next)
-                .ok()
-                .filter(|next| next.origin() == self.base.origin());
-            let Some(next) = next else { break };
-            answer = self
-                .call(operation, || self.exchange.client().get(next.clone()))
-                .await?;
-            items.append(&mut answers::result(&answer, subject, recipient)?);
+            let Some(url) = next else { return Ok(items) };
+            let page = || self.exchange.client().get(url.clone());
+            let (mut more, following) = self.page(operation, subject, recipient, page).await?;
+            items.append(&mut more);
+            next = following;
         }
-        Err(BackendError::Unknown {
-            detail: format!("{operation}: Badgr's list does not end, or goes on at another server"),
-        })
+        match next {
+            None => Ok(items),
+            Some(_) => Err(BackendError::Unknown {
+                detail: format!("{operation}: Badgr's list does not end"),
+            }),
+        }
+    }
+
+    /// One page of a list, and where the next one is.
+    pub(super) async fn page(
+        &self,
+        operation: &'static str,
+        subject: answers::Subject,
+        recipient: &str,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<(Vec<Value>, Option<Url>), BackendError> {
+        let answer = self.call(operation, request).await?;
+        let items = answers::result(&answer, subject, recipient)?;
+        let next = answer
+            .next
+            .as_deref()
+            .map(|next| self.own(operation, next))
+            .transpose()?;
+        Ok((items, next))
+    }
+
+    /// The next page of a list, by what [`Self::page`] said of it.
+    pub(super) async fn next_page(
+        &self,
+        operation: &'static str,
+        subject: answers::Subject,
+        next: &str,
+    ) -> Result<(Vec<Value>, Option<Url>), BackendError> {
+        let url = self.own(operation, next)?;
+        self.page(operation, subject, "", || self.exchange.client().get(url.clone()))
+            .await
+    }
+
+    /// An address of this server: the token goes to no other.
+    fn own(&self, operation: &'static str, address: &str) -> Result<Url, BackendError> {
+        let url = self.base.join(address).ok();
+        url.filter(|url| url.origin() == self.base.origin())
+            .ok_or_else(|| BackendError::Unknown {
+                detail: format!("{operation}: Badgr's list goes on at another server"),
+            })
     }
 
     async fn token(&self, by: Instant) -> Result<Secret, BackendError> {

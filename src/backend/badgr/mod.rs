@@ -3,6 +3,7 @@
 mod answers;
 mod badge_classes;
 mod client;
+mod holdings;
 mod sealed;
 mod texts;
 mod token_cache;
@@ -16,7 +17,10 @@ use serde_json::{Value, json};
 pub use token_cache::{Cached, Lease, MemoryTokenCache, TokenCache, TokenCacheError};
 
 use self::{answers::Subject, client::Client};
-use super::{AwardRequest, BackendError, BadgingBackend, BoxFuture, Issued, MadeBadgeClass, RevokeRequest, SetupError};
+use super::{
+    AwardRequest, BackendError, BadgingBackend, BoxFuture, Held, HeldPage, Issued, MadeBadgeClass, RevokeRequest,
+    SetupError,
+};
 use crate::{clock::Clock, domain::badge_class::BadgeClass, secret::Secret, telemetry::Metrics};
 
 /// Where the Badgr server is and how it is used.
@@ -223,6 +227,26 @@ impl BadgingBackend for Badgr {
 
     fn revoke<'a>(&'a self, request: &'a RevokeRequest) -> BoxFuture<'a, Result<(), BackendError>> {
         Box::pin(self.take_back(request))
+    }
+
+    fn can_be_compared(&self) -> bool {
+        true
+    }
+
+    fn held_of_class<'a>(
+        &'a self,
+        badge_class: &'a str,
+        page: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<HeldPage, BackendError>> {
+        Box::pin(self.page_of_class(badge_class, page))
+    }
+
+    fn held<'a>(&'a self, backend_id: &'a str) -> BoxFuture<'a, Result<Option<Held>, BackendError>> {
+        Box::pin(self.one(backend_id))
+    }
+
+    fn class_in<'a>(&self, data: &'a Value) -> Option<&'a str> {
+        data["badgeclass"].as_str()
     }
 
     fn reach(&self) -> BoxFuture<'_, Result<String, BackendError>> {

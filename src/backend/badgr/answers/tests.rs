@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::*;
 
@@ -135,7 +136,8 @@ fn what_leaves_the_service_names_no_address() {
 
 #[test]
 fn only_a_live_assertion_of_the_same_recipient_is_adopted() {
-    let hash = hex(&Sha256::digest("ada@example.comsalt"));
+    let digest = Sha256::digest("ada@example.comsalt");
+    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let hashed = |salt: &str| json!({"identity": format!("sha256${hash}"), "hashed": true, "salt": salt});
     let plain = |email: &str| json!({"identity": "sha256$ab", "plaintextIdentity": email});
     let mut revoked = assertion(plain(EMAIL));
