@@ -11,6 +11,7 @@ pub mod awards;
 pub mod backfill;
 pub mod badge_classes;
 mod bulk;
+pub mod comparison;
 pub mod completion_images;
 mod connection;
 pub mod courses;

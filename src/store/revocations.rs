@@ -155,27 +155,55 @@ pub fn complete(tx: &mut Tx<'_>, done: &ClaimedRevocation) -> Result<bool, Store
     .get_result(tx.conn)
     .optional()?;
     let Some(reason) = reason else { return Ok(false) };
+    mark(tx, (done.learner, done.award), seq, &reason)
+}
+
+/// Marks an assertion that holds no more at the backend, by whomever it was revoked there, and writes `badge.revoked`.
+/// Says whether it did: not when it is marked already, is another one than was looked at, or is being revoked by us.
+pub fn found_revoked(
+    tx: &mut Tx<'_>,
+    (learner, award): awards::AwardKey,
+    backend_id: &str,
+    reason: &str,
+) -> Result<bool, StoreError> {
+    let held = hold(tx, learner)?;
+    let id = award.0.to_string();
+    let is_same: i64 = assertion::table
+        .find((learner.0, &id))
+        .filter(assertion::backend_id.eq(backend_id))
+        .count()
+        .get_result(tx.conn)?;
+    let ours: i64 = revocation::table.find((learner.0, &id)).count().get_result(tx.conn)?;
+    if is_same == 0 || ours > 0 {
+        return Ok(false);
+    }
+    mark(tx, (learner, award), held.next_seq, reason)
+}
+
+/// Marks the assertion as revoked and writes `badge.revoked` under this number. The caller holds the learner's row.
+fn mark(tx: &mut Tx<'_>, (learner, id): awards::AwardKey, seq: i64, reason: &str) -> Result<bool, StoreError> {
+    let award = id.0.to_string();
     let now = tx.now()?;
-    let revoked = diesel::update(assertion::table.find((done.learner.0, &award)))
+    let revoked = diesel::update(assertion::table.find((learner.0, &award)))
         .filter(assertion::revoked_at.is_null())
-        .set((assertion::revoked_at.eq(now), assertion::revocation_reason.eq(&reason)))
+        .set((assertion::revoked_at.eq(now), assertion::revocation_reason.eq(reason)))
         .execute(tx.conn)?;
     if revoked == 0 {
         return Ok(false);
     }
-    let payload = payload(tx, done, &reason, now)?;
+    let payload = payload(tx, (learner, id), reason, now)?;
     diesel::insert_into(outbox::table)
         .values((
-            outbox::learner_id.eq(done.learner.0),
+            outbox::learner_id.eq(learner.0),
             outbox::seq.eq(seq),
-            outbox::event_id.eq(done.award.event_id(BADGE_REVOKED).to_string()),
+            outbox::event_id.eq(id.event_id(BADGE_REVOKED).to_string()),
             outbox::event_type.eq(BADGE_REVOKED),
             outbox::award_id.eq(&award),
             outbox::payload.eq(payload),
             outbox::created_at.eq(now),
         ))
         .execute(tx.conn)?;
-    diesel::update(learner::table.find(done.learner.0))
+    diesel::update(learner::table.find(learner.0))
         .set(learner::next_seq.eq(seq + 1))
         .execute(tx.conn)?;
     Ok(true)
@@ -219,20 +247,25 @@ fn hold(tx: &mut Tx<'_>, id: LearnerId) -> Result<Held, StoreError> {
 }
 
 /// What `badge.awarded` said, and since when it holds no more.
-fn payload(tx: &mut Tx<'_>, done: &ClaimedRevocation, reason: &str, now: NaiveDateTime) -> Result<String, StoreError> {
+fn payload(
+    tx: &mut Tx<'_>,
+    (learner, award): awards::AwardKey,
+    reason: &str,
+    now: NaiveDateTime,
+) -> Result<String, StoreError> {
     let awarded: Option<String> = outbox::table
-        .filter(outbox::learner_id.eq(done.learner.0))
-        .filter(outbox::award_id.eq(done.award.0.to_string()))
+        .filter(outbox::learner_id.eq(learner.0))
+        .filter(outbox::award_id.eq(award.0.to_string()))
         .filter(outbox::event_type.eq(BADGE_AWARDED))
         .select(outbox::payload)
         .first(tx.conn)
         .optional()?;
     let awarded = match awarded {
         Some(awarded) => awarded,
-        None => untold::payload(tx, done.learner, done.award)?,
+        None => untold::payload(tx, learner, award)?,
     };
     let mut event: Value = serde_json::from_str(&awarded)
-        .map_err(|_| StoreError::Corrupt(format!("outgoing event of award {}", done.award.0)))?;
+        .map_err(|_| StoreError::Corrupt(format!("outgoing event of award {}", award.0)))?;
     // An imported assertion's was never told before.
     if let Some(url) = event["assertion"]["evidence_url"].as_str() {
         event["assertion"]["evidence_url"] = json!(redact::url(url, ""));

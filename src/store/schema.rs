@@ -231,6 +231,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    comparison (backend) {
+        backend -> Text,
+        due_at -> Timestamp,
+        lease_token -> BigInt,
+        lease_until -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
     audit (id) {
         id -> BigInt,
         created_at -> Timestamp,
@@ -257,5 +266,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     consumer_position,
     consumer_resume,
     token_cache,
+    comparison,
     audit,
 );
