@@ -6,6 +6,7 @@
 
 mod attempt;
 mod breaker;
+pub mod comparison;
 mod compose;
 mod gauges;
 mod making;
@@ -80,6 +81,8 @@ pub struct Issuer {
     breaker: Mutex<Breaker>,
     /// One badge class at a time is made by one process: the others wait and find it made.
     making: tokio::sync::Mutex<()>,
+    /// Told that the backend answers again.
+    answers_again: Notify,
     /// Blocked awards were let go on, to see whether what blocked them is gone.
     probing: AtomicBool,
 }
@@ -102,6 +105,7 @@ impl Issuer {
             composer: Composer::new(backend.name(), &settings.public_url),
             breaker: Mutex::new(Breaker::new(settings.concurrency)),
             making: tokio::sync::Mutex::new(()),
+            answers_again: Notify::new(),
             probing: AtomicBool::new(false),
             store,
             backend,
@@ -151,6 +155,7 @@ impl Issuer {
             }
             (Some(_), _) => {
                 self.metrics.backend_breaker_open.set(0);
+                self.answers_again.notify_one();
                 tracing::info!(backend.name = name, "the badge backend {name} answers again");
             }
             (None, _) => {}

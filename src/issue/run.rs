@@ -45,6 +45,7 @@ impl Issuer {
                 issuer.revoke_all(either).await
             })
         };
+        let comparing = comparing(&issuer, &either);
         let ended = {
             let _ends = either.clone().drop_guard();
             if issuer.backend.is_local() {
@@ -55,8 +56,15 @@ impl Issuer {
         };
         probing.abort();
         let revoked = revoking.await;
+        let compared = match comparing {
+            Some(comparing) => comparing.await,
+            None => Ok(Ok(())),
+        };
         ended?;
-        revoked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        for ended in [revoked, compared] {
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        }
+        Ok(())
     }
 
     /// Only revokes, until told to stop: for a service that awards nothing.
@@ -231,6 +239,17 @@ impl Issuer {
             }
         }
     }
+}
+
+/// The task that compares, with a backend that can be compared with; its end ends `either`.
+fn comparing(issuer: &Arc<Issuer>, either: &CancellationToken) -> Option<JoinHandle<Result<(), IssueError>>> {
+    let (issuer, either) = (Arc::clone(issuer), either.clone());
+    issuer.backend.can_be_compared().then(|| {
+        tokio::spawn(async move {
+            let _ends = either.clone().drop_guard();
+            issuer.compare_by_schedule(either).await
+        })
+    })
 }
 
 /// A task that panicked takes the loop down with it.

@@ -104,6 +104,19 @@ struct AnswerRow {
     is_so: bool,
 }
 
+/// Whether the comparison with this backend may be due; [`claim`] says it for good. Cheap, and takes no lock.
+pub fn is_due(tx: &mut Tx<'_>, backend: &str) -> Result<bool, StoreError> {
+    let now = tx.now()?;
+    let answer: AnswerRow = sql_query(
+        "/* comparison::is_due */ SELECT NOT EXISTS (SELECT 1 FROM comparison WHERE backend = $1 \
+         AND (due_at > $2 AND lease_until IS NULL OR lease_until > $2)) AS is_so",
+    )
+    .bind::<Text, _>(backend)
+    .bind::<Timestamp, _>(now)
+    .get_result(tx.conn)?;
+    Ok(answer.is_so)
+}
+
 /// Takes the comparison with this backend, if it is due, or was broken off, and nobody does it. The next is then due in
 /// [`EVERY`]; so is the first, after this was asked for the first time.
 pub fn claim(tx: &mut Tx<'_>, backend: &str, lease: TimeDelta) -> Result<Option<Claim>, StoreError> {
@@ -239,7 +252,7 @@ pub fn assertions(
 
 /// Whether `surplus`, an id at the backend, surely belongs to no award of this badge class beside the one of `kept`: that
 /// one is stored and holds, `surplus` is not stored, and nothing is under way that may have made it. Costs a look at all
-/// assertions of the badge class.
+/// assertions.
 pub fn is_surplus(
     tx: &mut Tx<'_>,
     class: BadgeClassId,
@@ -250,15 +263,15 @@ pub fn is_surplus(
         "/* comparison::is_surplus */ SELECT (EXISTS (SELECT 1 FROM assertion WHERE learner_id = $1 AND award_id = $2 \
          AND backend_id = $3 AND revoked_at IS NULL) \
          AND NOT EXISTS (SELECT 1 FROM revocation WHERE learner_id = $1 AND award_id = $2) \
-         AND NOT EXISTS (SELECT 1 FROM assertion WHERE badge_class_id = $4 AND backend_id = $5) \
-         AND NOT EXISTS (SELECT 1 FROM award WHERE state <> 'published' AND state <> 'issued' AND badge_class_id = $4 \
+         AND NOT EXISTS (SELECT 1 FROM assertion WHERE backend_id = $4) \
+         AND NOT EXISTS (SELECT 1 FROM award WHERE state <> 'published' AND state <> 'issued' AND badge_class_id = $5 \
          AND (posted OR state = 'issuing') AND (learner_id = $1 OR lower(recipient) = $6))) AS is_so",
     )
     .bind::<BigInt, _>(kept.learner.0)
     .bind::<Text, _>(kept.award.0.to_string())
     .bind::<Text, _>(kept.backend_id.as_deref().unwrap_or_default())
-    .bind::<Integer, _>(class.0)
     .bind::<Text, _>(surplus)
+    .bind::<Integer, _>(class.0)
     .bind::<Text, _>(kept.recipient.as_deref().unwrap_or_default().trim().to_lowercase())
     .get_result(tx.conn)?;
     Ok(answer.is_so)

@@ -78,6 +78,10 @@ metrics! {
     backend_request_duration: HistogramVec("backend_request_duration_seconds", ["backend", "operation"]; LATENCY),
     /// 1 while the badge backend is left alone because it keeps failing.
     backend_breaker_open: IntGauge("backend_breaker_open"),
+    /// Second assertions of an award that the comparison with Badgr found live there, and revoked.
+    badgr_duplicate_assertions: IntCounter("badgr_duplicate_assertions_total"),
+    /// Assertions that the comparison with Badgr found revoked or gone there, and marked as revoked.
+    badgr_lost_assertions: IntCounter("badgr_lost_assertions_total"),
     /// Outgoing events that Kafka has not acknowledged.
     outbox_unpublished: IntGauge("outbox_unpublished"),
     /// Seconds since the oldest of them was written.

@@ -258,6 +258,10 @@ impl BadgingBackend for Scripted {
         Box::pin(self.run(Call::Revoke, |_| Ok(())))
     }
 
+    fn can_be_compared(&self) -> bool {
+        !self.local
+    }
+
     fn reach(&self) -> BoxFuture<'_, Result<String, BackendError>> {
         Box::pin(async { Ok("scripted".to_owned()) })
     }

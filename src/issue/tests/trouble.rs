@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{NaiveDateTime, TimeDelta};
+use diesel::{OptionalExtension, QueryDsl, RunQueryDsl};
 
 use super::{
     Running, Scripted,
     scripted::{Call, Fault},
     until, until_all,
 };
-use crate::{domain::award::AwardState::Issued, store::testing::databases};
+use crate::{
+    domain::award::AwardState::Issued,
+    store::{schema::comparison, testing::databases},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_is_down_is_left_alone_until_it_answers() {
@@ -26,6 +30,21 @@ async fn a_backend_that_is_down_is_left_alone_until_it_answers() {
         until("closed", || gauge.get() == 0).await;
         database.clock.advance(TimeDelta::seconds(10));
         until_all(&store, Issued).await;
+        // What it may have carried out too late is looked for when it has had its time.
+        let compared_within = || {
+            let read = store.read("test", |tx| {
+                let now = tx.now()?;
+                let due: Option<NaiveDateTime> =
+                    comparison::table.select(comparison::due_at).first(tx.conn).optional()?;
+                Ok(due.map(|due| due - now))
+            });
+            read.expect("read")
+        };
+        let soon = TimeDelta::minutes(1)..TimeDelta::minutes(12);
+        until("compared soon", || {
+            compared_within().is_some_and(|within| soon.contains(&within))
+        })
+        .await;
         running.stop().await;
         assert_eq!(backend.issued(), [1; 40]);
     }

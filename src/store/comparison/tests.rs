@@ -23,7 +23,10 @@ fn run<T>(store: &Store, work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>)
 }
 
 fn take(store: &Store) -> Option<Claim> {
-    run(store, |tx| claim(tx, "badgr", LEASE))
+    let is_due = run(store, |tx| is_due(tx, "badgr"));
+    let taken = run(store, |tx| claim(tx, "badgr", LEASE));
+    assert!(is_due || taken.is_none(), "one that may be taken is due");
+    taken
 }
 
 /// Issues what is due at Badgr, each under the id `of-LEARNER`.
@@ -53,6 +56,7 @@ fn one_at_a_time_compares_once_a_day() {
     for database in databases() {
         let store = database.store();
         assert_eq!(take(&store), None, "the first is due after a day");
+        assert!(!run(&store, |tx| is_due(tx, "badgr")));
         database.clock.advance(EVERY);
         let first = take(&store).expect("due");
         assert_eq!(take(&store), None, "somebody does it");
