@@ -14,17 +14,17 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Reaches the badge backend with its credentials and says what was reached.
+/// The badge backend of the settings, for a command; `None` for the built-in issuer, which is nowhere else.
 ///
 /// The tokens that the service's processes share are neither used nor changed.
 ///
 /// # Errors
-/// The outer one when the settings do not make a backend, the inner one when it is not reached.
-pub(super) async fn reach(settings: &Settings) -> Result<Result<String, BackendError>, CliError> {
+/// When the settings do not make a backend.
+pub(super) fn remote(settings: &Settings) -> Result<Option<Arc<dyn BadgingBackend>>, CliError> {
     let metrics = Arc::new(Metrics::new());
     let clock = Arc::new(SystemClock);
     Ok(match &settings.backend {
-        Backend::Builtin => Ok(format!("built-in issuer {}", settings.issuer.name)),
+        Backend::Builtin => None,
         Backend::Badgr(badgr) => {
             let badgr = badgr::Settings {
                 base_url: badgr.base_url.clone(),
@@ -40,9 +40,8 @@ pub(super) async fn reach(settings: &Settings) -> Result<Result<String, BackendE
                 course_about_url_template: settings.course_about_url_template.clone(),
                 settle_time: badgr::Settings::SETTLE_TIME,
             };
-            Badgr::new(badgr, Arc::new(MemoryTokenCache::new(clock.clone())), clock, metrics)?
-                .reach()
-                .await
+            let tokens = Arc::new(MemoryTokenCache::new(clock.clone()));
+            Some(Arc::new(Badgr::new(badgr, tokens, clock, metrics)?))
         }
         Backend::Http { url, token } => {
             let http = http::Settings {
@@ -50,8 +49,19 @@ pub(super) async fn reach(settings: &Settings) -> Result<Result<String, BackendE
                 token: token.clone(),
                 ca_file: settings.ca_file.clone(),
             };
-            Http::new(http, clock, metrics)?.reach().await
+            Some(Arc::new(Http::new(http, clock, metrics)?))
         }
+    })
+}
+
+/// Reaches the badge backend with its credentials and says what was reached.
+///
+/// # Errors
+/// The outer one when the settings do not make a backend, the inner one when it is not reached.
+pub(super) async fn reach(settings: &Settings) -> Result<Result<String, BackendError>, CliError> {
+    Ok(match remote(settings)? {
+        None => Ok(format!("built-in issuer {}", settings.issuer.name)),
+        Some(backend) => backend.reach().await,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The commands: one file each. They print on standard output, and their errors on standard error.
 
 mod audit;
+mod audit_backend;
 mod awards;
 mod backend;
 mod backfill;
@@ -71,6 +72,7 @@ enum Command {
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
     Audit(audit::Arguments),
+    AuditBackend(audit_backend::Arguments),
     #[command(name = "openapi")]
     OpenApi(descriptions::OpenApi),
     #[command(name = "asyncapi")]
@@ -104,6 +106,7 @@ impl Cli {
             Command::Awards(command) => awards::run(&settings()?, command),
             Command::DeadLetters(command) => dead_letters::run(&settings()?, command),
             Command::Audit(arguments) => audit::run(&settings()?, arguments),
+            Command::AuditBackend(arguments) => wait_for(audit_backend::run(settings()?, arguments)),
             Command::Explain(arguments) => explain::run(&settings()?, &arguments),
             Command::ImportOpenEdx(arguments) => import_openedx::run(&settings()?, &arguments),
             Command::Revoke(arguments) => revoke::run(&settings()?, &arguments),

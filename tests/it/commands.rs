@@ -29,6 +29,7 @@ const COMMANDS: &[&str] = &[
     "dead-letters drop",
     "dead-letters resume",
     "audit",
+    "audit-backend",
     "revoke",
     "completion-images list",
     "completion-images set",
