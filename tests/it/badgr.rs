@@ -21,7 +21,7 @@ use accolade::{
 use chrono::TimeDelta;
 
 use crate::harness::{
-    fake_badgr::{FakeBadgr, Fault, ISSUER_SLUG, Operation, PASSWORD, USERNAME},
+    fake_badgr::{ACCOUNT, FakeBadgr, Fault, ISSUER_SLUG, Operation, PASSWORD, USERNAME},
     images,
     postgres::Postgres,
 };
@@ -185,6 +185,42 @@ async fn a_badge_is_issued_found_and_revoked() {
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
+}
+
+#[tokio::test]
+async fn what_a_badge_class_holds_is_read_page_by_page_and_one_by_one() {
+    let world = World::new().await;
+    let request = world.request().await;
+    let first = world.badgr.award(&request).await.expect("issued").backend_id;
+    let first = first.expect("an id");
+    for _ in 0..120 {
+        world.server.made_again(&first, "staff");
+    }
+    world.server.revoked_by_hand(&first, "as ada@example.com asked");
+    let class = request.badge_class.backend_id.expect("made");
+    let page = world.badgr.held_of_class(&class, None).await.expect("answers");
+    assert_eq!(page.assertions.len(), 100);
+    let rest = world.badgr.held_of_class(&class, page.next.as_deref()).await;
+    let rest = rest.expect("answers");
+    assert_eq!((rest.assertions.len(), &rest.next), (21, &None));
+    let held = rest.assertions.last().expect("the oldest");
+    assert_eq!((&held.backend_id, held.made_by.as_deref()), (&first, Some(ACCOUNT)));
+    assert_eq!(held.revoked.as_deref(), Some("as [e-mail] asked"));
+    assert!(held.recipient.is(" ADA@example.com") && held.made_at.is_some());
+    assert!(page.assertions.iter().all(|held| held.revoked.is_none()));
+
+    assert_eq!(world.badgr.held(&first).await, Ok(Some(held.clone())));
+    world.server.loses(&first);
+    assert_eq!(world.badgr.held(&first).await, Ok(None));
+    let page = || "<html>not found</html>".to_owned();
+    world.server.order(Operation::LookUp, Fault::Status(404, page()));
+    let error = world.badgr.held(&first).await.expect_err("not Badgr's answer");
+    assert_eq!(error.code(), "refused", "{error}");
+    let error = world.badgr.held_of_class("none", None).await.expect_err("not there");
+    assert_eq!(error.code(), "blocked", "{error}");
+    let elsewhere = Some("https://elsewhere.example/v2/badgeclasses/1/assertions");
+    let error = world.badgr.held_of_class(&class, elsewhere).await;
+    assert_eq!(error.expect_err("the token goes to no other server").code(), "unknown");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod backfill;
 mod badgr;
 mod badgr_faults;
 mod commands;
+mod comparison;
 mod dead_letters;
 mod deployment;
 mod e2e_api;

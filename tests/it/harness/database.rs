@@ -72,9 +72,16 @@ impl Database {
 
     /// Carries out statements, one after the other, in one session.
     pub fn change(&self, sql: &str) {
-        assert!(self.directory.is_none(), "for PostgreSQL");
-        let mut conn = PgConnection::establish(&self.url).expect("PostgreSQL answers");
-        conn.batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let changed = if self.directory.is_none() {
+            let mut conn = PgConnection::establish(&self.url).expect("PostgreSQL answers");
+            conn.batch_execute(sql)
+        } else {
+            let path = self.url.trim_start_matches("sqlite://");
+            let mut conn = SqliteConnection::establish(path).expect("the file is a database");
+            // The service writes, too.
+            conn.batch_execute(&format!("PRAGMA busy_timeout = 30000; {sql}"))
+        };
+        changed.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     /// What a query answers whose only column is a text called `line`.

@@ -190,6 +190,7 @@ pub fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<
         issued_on,
         expires: time("expires").and_then(Result::ok).map(|at| at.to_utc()),
         revoked: None,
+        created_by: super::ACCOUNT.to_owned(),
     })
 }
 

@@ -51,6 +51,8 @@ pub struct Assertion {
     pub expires: Option<DateTime<Utc>>,
     /// The reason of its revocation.
     pub revoked: Option<String>,
+    /// The account that made it.
+    pub created_by: String,
 }
 
 /// A request as it came, and what became of it.
@@ -86,6 +88,9 @@ enum Entry {
         time: DateTime<Utc>,
         entity_id: String,
         reason: String,
+    },
+    Loss {
+        entity_id: String,
     },
     Grant(Grant),
     Refreshed {
@@ -168,6 +173,15 @@ impl Ledger {
         Some(held.assertions[at].clone())
     }
 
+    /// Forgets an assertion, as a deletion in the database does.
+    pub fn lose(&self, entity_id: &str) {
+        let mut held = self.held();
+        held.write(&Entry::Loss {
+            entity_id: entity_id.to_owned(),
+        });
+        held.assertions.retain(|assertion| assertion.entity_id != entity_id);
+    }
+
     pub fn add_grant(&self, grant: &Grant, instead_of: Option<&str>) {
         let mut held = self.held();
         if let Some(refresh) = instead_of {
@@ -215,6 +229,7 @@ impl Held {
                     assertion.revoked = Some(reason.clone());
                 }
             }
+            Entry::Loss { entity_id } => self.assertions.retain(|assertion| assertion.entity_id != entity_id),
             Entry::Grant(grant) => grants.push(grant),
             Entry::Refreshed { refresh } => grants.retain(|grant| grant.refresh != refresh),
         }

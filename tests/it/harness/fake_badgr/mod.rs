@@ -37,6 +37,9 @@ pub const PASSWORD: &str = "secret";
 /// The entity id of the only issuer.
 pub const ISSUER_SLUG: &str = "issuer1";
 
+/// The entity id of the account with that user name.
+pub const ACCOUNT: &str = "user1";
+
 /// What a fake Badgr is started with.
 #[derive(Debug)]
 pub struct Builder {
@@ -182,6 +185,32 @@ impl FakeBadgr {
         let mut found = self.assertions();
         found.retain(|a| a.revoked.is_none() && a.email.eq_ignore_ascii_case(email));
         found
+    }
+
+    /// Another live assertion of the same recipient and badge class, made by this account; its entity id.
+    pub fn made_again(&self, entity_id: &str, account: &str) -> String {
+        let mut again = self.assertions();
+        again.retain(|assertion| assertion.entity_id == entity_id);
+        let again = Assertion {
+            entity_id: ledger::new_entity_id(),
+            salt: ledger::new_entity_id(),
+            issued_on: chrono::Utc::now(),
+            created_by: account.to_owned(),
+            ..again.remove(0)
+        };
+        self.shared.ledger.add_assertion(again.clone());
+        again.entity_id
+    }
+
+    /// Somebody revokes an assertion at Badgr itself.
+    pub fn revoked_by_hand(&self, entity_id: &str, reason: &str) {
+        let revoked = self.shared.ledger.revoke(entity_id, reason);
+        revoked.expect("it was live");
+    }
+
+    /// An assertion is there no more.
+    pub fn loses(&self, entity_id: &str) {
+        self.shared.ledger.lose(entity_id);
     }
 
     /// Every badge class, in the order of their making.

@@ -39,7 +39,7 @@ pub fn badge_class(shared: &Shared, class: &BadgeClass) -> Value {
     json!({
         "entityType": "BadgeClass", "entityId": class.entity_id,
         "openBadgeId": format!("{origin}/public/badges/{}", class.entity_id),
-        "createdAt": time(class.created), "createdBy": "user1", "issuer": ISSUER_SLUG,
+        "createdAt": time(class.created), "createdBy": super::ACCOUNT, "issuer": ISSUER_SLUG,
         "issuerOpenBadgeId": format!("{origin}/public/issuers/{ISSUER_SLUG}"),
         "name": class.name, "description": class.description,
         "image": format!("{origin}/media/uploads/badges/{}", class.entity_id),
@@ -64,7 +64,7 @@ pub fn assertion(shared: &Shared, assertion: &Assertion) -> Value {
     json!({
         "entityType": "Assertion", "entityId": id,
         "openBadgeId": format!("{origin}/public/assertions/{id}"),
-        "createdAt": time(assertion.issued_on), "createdBy": "user1",
+        "createdAt": time(assertion.issued_on), "createdBy": assertion.created_by,
         "badgeclass": assertion.badge_class,
         "badgeclassOpenBadgeId": format!("{origin}/public/badges/{}", assertion.badge_class),
         "issuer": ISSUER_SLUG, "issuerOpenBadgeId": format!("{origin}/public/issuers/{ISSUER_SLUG}"),
