@@ -192,6 +192,19 @@ async fn a_badge_class_that_badgr_does_not_show_is_skipped() {
 }
 
 #[tokio::test]
+async fn what_was_imported_from_another_server_is_left_alone() {
+    let badgr = FakeBadgr::start().await;
+    let app = started(&badgr).await;
+    awarded(&app, 1..=2).await;
+    app.database.change(
+        "UPDATE assertion SET backend_id = 'there', data = '{\"badgeclass\": \"of-another-server\"}' WHERE learner_id = 1",
+    );
+    let all = stored(&app);
+    assert!(app.cli(&["audit-backend", "--repair"]).contains("nothing differs"));
+    assert_eq!(stored(&app), all);
+}
+
+#[tokio::test]
 async fn what_is_issued_by_ourselves_needs_no_comparison() {
     let app = TestApp::builder().start();
     assert!(app.cli(&["audit-backend"]).contains("nothing to compare"));

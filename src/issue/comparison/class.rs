@@ -106,8 +106,16 @@ impl Comparison<'_> {
                 }
                 Err(error) => error,
             };
-            self.skip(one.class, error);
             one.listed.insert(id.to_owned(), false);
+            match error {
+                // What was imported may be of a server that we do not know.
+                BackendError::Blocked { .. } if one.class.backend_id.as_deref() != Some(id) => tracing::debug!(
+                    error.code = error.code(),
+                    "assertions of {} in a badge class of the badge backend that it does not show are not compared: {error}",
+                    one.class.slug
+                ),
+                error => self.skip(one.class, error),
+            }
             return Ok(false);
         }
         one.listed.insert(id.to_owned(), true);
@@ -326,6 +334,8 @@ impl Comparison<'_> {
     }
 
     fn skip(&mut self, class: &ComparedClass, error: BackendError) {
+        // Another answer is the same in an hour.
+        self.is_to_be_repeated |= matches!(error, BackendError::NotSent { .. } | BackendError::Unknown { .. });
         self.tell(Finding::Skipped {
             badge_class: class.slug.clone(),
             error,

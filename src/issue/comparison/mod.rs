@@ -28,7 +28,7 @@ use crate::{
 /// Whoever wants to know what was found, as soon as it is.
 pub type Told<'a> = &'a (dyn Fn(&Finding) + Send + Sync);
 
-/// What could not be compared is compared again after so many hours.
+/// What was not answered is asked for again after so many hours.
 const AGAIN: i64 = 1;
 
 /// Why a comparison ends before its end.
@@ -57,6 +57,8 @@ struct Comparison<'a> {
     stop: &'a CancellationToken,
     told: Told<'a>,
     so_far: Compared,
+    /// Something was not answered that may be answered soon.
+    is_to_be_repeated: bool,
 }
 
 impl Issuer {
@@ -85,11 +87,12 @@ impl Issuer {
             stop,
             told,
             so_far: Compared::default(),
+            is_to_be_repeated: false,
         };
         let ended = comparison.all().await;
         comparison.so_far.is_whole = ended.is_ok();
         let within = match &ended {
-            Ok(()) if comparison.so_far.skipped == 0 => EVERY,
+            Ok(()) if !comparison.is_to_be_repeated => EVERY,
             Ok(()) | Err(Ended::Away) => chrono::TimeDelta::hours(AGAIN),
             Err(Ended::Stopped | Ended::Lost | Ended::Store(_)) => chrono::TimeDelta::zero(),
         };
