@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -126,6 +125,7 @@ async fn open(way: &mut watch::Receiver<Way>) {
 #[test]
 fn what_is_stuck_arrives_later_and_what_is_cut_is_reset() {
     use std::io::{ErrorKind, Read, Write};
+    use std::time::Duration;
     let target = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let proxy = Proxy::before(target.local_addr().expect("an address").port());
     let connect = || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).expect("it takes connections");
