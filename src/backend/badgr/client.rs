@@ -10,9 +10,10 @@ use url::Url;
 
 use super::{
     Settings, answers,
+    renewal::{Grant, Granted},
     sealed::Seal,
     token_cache::TokenCache,
-    tokens::{Ask, Grant, Granted, Tokens},
+    tokens::{Ask, Tokens},
 };
 use crate::{
     backend::{

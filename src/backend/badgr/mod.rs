@@ -4,6 +4,7 @@ mod answers;
 mod badge_classes;
 mod client;
 mod holdings;
+pub(crate) mod renewal;
 mod sealed;
 mod texts;
 mod token_cache;

@@ -3,6 +3,8 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use chrono::TimeDelta;
+
 use super::*;
 use crate::{backend::badgr::token_cache::MemoryTokenCache, clock::ManualClock};
 
