@@ -11,14 +11,11 @@ use tracing::Instrument as _;
 use super::{
     Issuer, compose,
     making::{BUSY_PAUSE, Made},
+    under_lease::{Moment, Next, UnderLease},
 };
 use crate::{
     backend::{AwardRequest, BackendError, Issued},
-    domain::{
-        award::AwardState,
-        badge_class::BadgeClass,
-        next_step::{self, Attempt, Outcome, next_step},
-    },
+    domain::{award::AwardState, badge_class::BadgeClass, next_step},
     failpoint::{Place, hit},
     store::{
         StoreError, assertions,
@@ -35,21 +32,12 @@ pub(super) enum Done {
     Step(Step),
 }
 
-/// Why an award does not go out though nothing went wrong: it goes back as it was.
-enum Unused {
-    /// The lease would not last.
-    NoTime,
-    /// Its badge class is being made.
-    Busy,
-}
-
 /// What an attempt comes to.
 enum Ended {
     Issued(Box<Issued>, Box<BadgeClass>),
-    Not(Outcome, Option<BackendError>),
-    /// The backend holds a badge that is not ours to adopt.
-    Foreign(BackendError),
-    Unused(Unused),
+    Not(next_step::Step, Option<BackendError>),
+    /// It goes back as it was.
+    GivenBack(next_step::Step),
 }
 
 impl Issuer {
@@ -83,65 +71,62 @@ impl Issuer {
     }
 
     async fn ended(&self, award: &ClaimedAward, claimed: Instant) -> Result<Ended, StoreError> {
+        let under_lease = self.under_lease(award);
+        let at = || self.moment(claimed);
+        let (mut next, mut error, mut found) = (Next::LookUp, None, None);
         let badge_class = match self.made(&award.badge_class).await? {
-            Made::Ready(badge_class) => *badge_class,
-            Made::Busy => return Ok(Ended::Unused(Unused::Busy)),
-            Made::Failed(error) => {
-                let outcome = self.without_badge_class(&error);
-                return Ok(Ended::Not(outcome, Some(error)));
+            Made::Ready(badge_class) => Some(*badge_class),
+            Made::Busy => {
+                next = under_lease.given_back(BUSY_PAUSE);
+                None
+            }
+            Made::Failed(why) => {
+                next = under_lease.without_badge_class(&why, at());
+                error = Some(why);
+                None
             }
         };
-        let request = self.request(award, badge_class).await?;
-        if award.must_look_up {
-            if !self.has_time(claimed) {
-                return Ok(Ended::Unused(Unused::NoTime));
+        let request = match badge_class {
+            Some(badge_class) => {
+                next = under_lease.begin(claimed.elapsed());
+                Some(self.request(award, badge_class).await?)
             }
-            hit(Place::LookingUp)?;
-            let said = self.call(self.backend.look_up(&request)).await;
-            hit(Place::LookedUp)?;
-            match said {
-                Ok(Some(found)) => return Ok(Ended::Issued(Box::new(found), Box::new(request.badge_class))),
-                Ok(None) => {
-                    let step = self.next(award, &Outcome::NotFound, true);
-                    if step.state != AwardState::Issuing {
-                        return Ok(Ended::Not(Outcome::NotFound, None));
-                    }
+            None => None,
+        };
+        loop {
+            next = match (next, &request) {
+                (Next::LookUp, Some(request)) => {
+                    hit(Place::LookingUp)?;
+                    let said = self.call(self.backend.look_up(request)).await;
+                    hit(Place::LookedUp)?;
+                    let next = under_lease.looked_up(said.as_ref().map(Option::is_some), at());
+                    (found, error) = apart(said);
+                    next
                 }
-                Err(error) => return Ok(Ended::Not(look_up_failed(&error), Some(error))),
+                (Next::Award, Some(request)) => {
+                    hit(Place::BeforeRequest)?;
+                    let said = self.call(self.backend.award(request)).await.map(Some);
+                    hit(Place::Answered)?;
+                    let next = under_lease.answered(said.as_ref().map(|_| ()), at());
+                    (found, error) = apart(said);
+                    next
+                }
+                (Next::LookUpAgain, Some(request)) => {
+                    found = self.call(self.backend.look_up(request)).await.ok().flatten();
+                    under_lease.looked_up_again(found.is_some(), at())
+                }
+                _ => break,
+            };
+        }
+        Ok(match (next, found, request) {
+            (Next::Issued, Some(issued), Some(request)) => {
+                Ended::Issued(Box::new(issued), Box::new(request.badge_class))
             }
-        }
-        if !self.has_time(claimed) {
-            return Ok(Ended::Unused(Unused::NoTime));
-        }
-        hit(Place::BeforeRequest)?;
-        let answer = self.call(self.backend.award(&request)).await;
-        hit(Place::Answered)?;
-        match answer {
-            Ok(issued) => Ok(Ended::Issued(Box::new(issued), Box::new(request.badge_class))),
-            Err(error @ BackendError::AlreadyAwarded { .. }) => {
-                Ok(self.already_awarded(award, request, claimed, error).await)
-            }
-            Err(error) => Ok(Ended::Not(not_issued(&error), Some(error))),
-        }
-    }
-
-    /// The backend says that it holds this badge: it is ours if we may have sent it before, or if we adopt.
-    async fn already_awarded(
-        &self,
-        award: &ClaimedAward,
-        request: AwardRequest,
-        claimed: Instant,
-        error: BackendError,
-    ) -> Ended {
-        if !self.settings.adopt_existing && !award.posted {
-            return Ended::Foreign(error);
-        }
-        if self.has_time(claimed)
-            && let Ok(Some(found)) = self.call(self.backend.look_up(&request)).await
-        {
-            return Ended::Issued(Box::new(found), Box::new(request.badge_class));
-        }
-        Ended::Not(Outcome::AlreadyAwarded, Some(error))
+            (Next::Ended(step), ..) => Ended::Not(step, error),
+            (Next::GivenBack(step), ..) => Ended::GivenBack(step),
+            // Only after an answer that holds one, and with a badge class to ask for.
+            (next, ..) => unreachable!("{next:?}"),
+        })
     }
 
     async fn request(&self, award: &ClaimedAward, badge_class: BadgeClass) -> Result<AwardRequest, StoreError> {
@@ -172,109 +157,53 @@ impl Issuer {
         })
     }
 
-    /// Nothing was said of the award itself yet.
-    fn without_badge_class(&self, error: &BackendError) -> Outcome {
-        match error {
-            BackendError::NotSent { retry_after, .. } => Outcome::NotSent {
-                retry_after: *retry_after,
-            },
-            BackendError::Unknown { .. } | BackendError::AlreadyAwarded { .. } => Outcome::NotSent {
-                retry_after: Some(self.backend.settle_time()),
-            },
-            BackendError::Blocked { reason, .. } => Outcome::Blocked { reason },
-            BackendError::Refused { .. } => Outcome::Blocked {
-                reason: "badge_class_refused",
-            },
+    fn under_lease(&self, award: &ClaimedAward) -> UnderLease {
+        UnderLease {
+            terms: self.terms(),
+            attempts: award.attempts,
+            first_attempt_at: award.first_attempt_at,
+            claimed_at: award.claimed_at,
+            posted: award.posted,
+            must_look_up: award.must_look_up,
         }
     }
 
-    /// What follows, by the pure rules. What `was_sent` was sent at least a settle time before the claim: an uncertain
-    /// award is not due earlier.
-    fn next(&self, award: &ClaimedAward, outcome: &Outcome, was_sent: bool) -> next_step::Step {
-        let settle = self.backend.settle_time();
-        let attempt = Attempt {
-            attempts: award.attempts,
-            first_attempt_at: award.first_attempt_at,
-            last_sent_at: was_sent.then(|| award.claimed_at - super::delta(settle)),
-        };
-        // Not before the claim, should the two clocks differ.
-        let now = self.store.clock().now().max(award.claimed_at);
-        next_step(&attempt, outcome, settle, now, rand::random())
+    fn moment(&self, claimed: Instant) -> Moment {
+        Moment {
+            elapsed: claimed.elapsed(),
+            now: self.store.clock().now(),
+            jitter: rand::random(),
+        }
     }
 
     fn done(&self, award: &ClaimedAward, ended: Ended) -> Done {
-        let (outcome, error) = match ended {
+        match ended {
             Ended::Issued(issued, badge_class) => {
                 let created = self.store.clock().now();
                 let completed = self.composer.completed(award, &badge_class, *issued, created);
-                return Done::Issued(Box::new(completed));
+                Done::Issued(Box::new(completed))
             }
-            Ended::Unused(unused) => return Done::Step(unused_step(award, unused)),
-            Ended::Foreign(error) => {
-                let step = next_step::Step {
-                    reason: Some("foreign_award"),
-                    ..self.next(award, &Outcome::Refused, false)
-                };
-                return Done::Step(stored_step(award, step, Some(&error)));
+            Ended::Not(step, error) => {
+                tell(&step, error.as_ref());
+                Done::Step(stored_step(award, step, error.as_ref()))
             }
-            Ended::Not(outcome, error) => (outcome, error),
-        };
-        let step = self.next(award, &outcome, award.must_look_up);
-        Done::Step(stored_step(award, step, error.as_ref()))
-    }
-}
-
-fn look_up_failed(error: &BackendError) -> Outcome {
-    match error {
-        BackendError::NotSent { retry_after, .. } => Outcome::LookUpFailed {
-            retry_after: *retry_after,
-        },
-        BackendError::Unknown { .. } | BackendError::AlreadyAwarded { .. } => {
-            Outcome::LookUpFailed { retry_after: None }
+            Ended::GivenBack(step) => {
+                tracing::debug!("given back unused");
+                Done::Step(stored_step(award, step, None))
+            }
         }
-        BackendError::Blocked { reason, .. } => Outcome::Blocked { reason },
-        BackendError::Refused { .. } => Outcome::Refused,
     }
 }
 
-fn not_issued(error: &BackendError) -> Outcome {
-    match error {
-        BackendError::NotSent { retry_after, .. } => Outcome::NotSent {
-            retry_after: *retry_after,
-        },
-        BackendError::Unknown { .. } => Outcome::Unknown,
-        BackendError::AlreadyAwarded { .. } => Outcome::AlreadyAwarded,
-        BackendError::Blocked { reason, .. } => Outcome::Blocked { reason },
-        BackendError::Refused { .. } => Outcome::Refused,
+/// What an answer holds, or why it holds nothing.
+fn apart<T, E>(said: Result<Option<T>, E>) -> (Option<T>, Option<E>) {
+    match said {
+        Ok(found) => (found, None),
+        Err(error) => (None, Some(error)),
     }
 }
 
-/// The award goes back as it was.
-fn unused_step(award: &ClaimedAward, unused: Unused) -> Step {
-    let after = match unused {
-        Unused::NoTime => Duration::ZERO,
-        Unused::Busy => BUSY_PAUSE,
-    };
-    let state = if award.must_look_up {
-        AwardState::Uncertain
-    } else {
-        AwardState::Pending
-    };
-    tracing::debug!("given back unused");
-    Step {
-        learner: award.learner,
-        award: award.award,
-        lease_token: award.lease_token,
-        state,
-        reason: None,
-        after: super::delta(after),
-        posted: false,
-        counted: false,
-        error: None,
-    }
-}
-
-fn stored_step(award: &ClaimedAward, step: next_step::Step, error: Option<&BackendError>) -> Step {
+fn tell(step: &next_step::Step, error: Option<&BackendError>) {
     let code = error.map_or("not_found", BackendError::code);
     let text = error.map(ToString::to_string);
     let state = step.state.as_str();
@@ -293,6 +222,9 @@ fn stored_step(award: &ClaimedAward, step: next_step::Step, error: Option<&Backe
             "not issued yet, {state}: {said}"
         ),
     }
+}
+
+fn stored_step(award: &ClaimedAward, step: next_step::Step, error: Option<&BackendError>) -> Step {
     Step {
         learner: award.learner,
         award: award.award,
@@ -302,6 +234,6 @@ fn stored_step(award: &ClaimedAward, step: next_step::Step, error: Option<&Backe
         after: step.after,
         posted: step.posted,
         counted: step.counted,
-        error: text,
+        error: error.map(ToString::to_string),
     }
 }

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::retry::Backoff;
+use crate::{backend::BackendError, retry::Backoff};
 
 /// After so many failures in a row the backend is left alone.
 const THRESHOLD: u32 = 5;
 
 /// How many requests the backend may be asked at once, now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     /// Requests at once when all is well.
     full: usize,
     state: State,
@@ -27,7 +27,7 @@ enum State {
 
 /// What an outcome changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// The backend is left alone from now on.
     Opened,
     /// The backend is asked again.
@@ -35,7 +35,7 @@ pub(super) enum Change {
 }
 
 impl Breaker {
-    pub(super) fn new(full: usize) -> Self {
+    pub(crate) fn new(full: usize) -> Self {
         Self {
             full,
             state: State::Closed { limit: full },
@@ -44,7 +44,7 @@ impl Breaker {
     }
 
     /// How many more requests may be sent beside those under way; zero and a time when to ask again.
-    pub(super) fn allowance(&self, now: Instant, under_way: usize) -> Result<usize, Duration> {
+    pub(crate) fn allowance(&self, now: Instant, under_way: usize) -> Result<usize, Duration> {
         /// When something under way ends, this is asked again anyway.
         const RECHECK: Duration = Duration::from_secs(1);
         match self.state {
@@ -55,8 +55,20 @@ impl Breaker {
         }
     }
 
+    /// Takes note of what came of a call; `jitter` is drawn evenly from 0 to 1.
+    pub(crate) fn note(&mut self, said: Result<(), &BackendError>, now: Instant, jitter: f64) -> Option<Change> {
+        match said {
+            Err(BackendError::NotSent { retry_after, .. }) => self.failed(now, *retry_after, jitter),
+            Err(BackendError::Unknown { .. }) => self.failed(now, None, jitter),
+            Ok(())
+            | Err(BackendError::AlreadyAwarded { .. } | BackendError::Blocked { .. } | BackendError::Refused { .. }) => {
+                self.answered()
+            }
+        }
+    }
+
     /// The backend answered, whatever it said.
-    pub(super) fn answered(&mut self) -> Option<Change> {
+    fn answered(&mut self) -> Option<Change> {
         self.failures = 0;
         match self.state {
             State::Closed { limit } => {
@@ -72,7 +84,7 @@ impl Breaker {
     }
 
     /// The backend did not answer, or asked not to be troubled for `retry_after`.
-    pub(super) fn failed(&mut self, now: Instant, retry_after: Option<Duration>, jitter: f64) -> Option<Change> {
+    fn failed(&mut self, now: Instant, retry_after: Option<Duration>, jitter: f64) -> Option<Change> {
         self.failures = self.failures.saturating_add(1);
         let (times, change) = match self.state {
             State::Closed { .. } if self.failures < THRESHOLD && retry_after.is_none() => return None,

@@ -5,7 +5,7 @@
 //! open while the backend is asked.
 
 mod attempt;
-mod breaker;
+pub(crate) mod breaker;
 pub mod comparison;
 mod compose;
 mod gauges;
@@ -14,6 +14,7 @@ mod revoking;
 mod run;
 #[cfg(test)]
 mod tests;
+pub(crate) mod under_lease;
 mod write;
 
 use std::{
@@ -30,6 +31,7 @@ pub use gauges::{keep_gauges, refresh_gauges};
 use self::{
     breaker::{Breaker, Change},
     compose::Composer,
+    under_lease::Terms,
 };
 use crate::{
     backend::{BackendError, BadgingBackend},
@@ -116,15 +118,14 @@ impl Issuer {
         }
     }
 
-    /// How long a claim lasts: a badge class may have to be made first, and an award be looked up before it is sent.
-    fn lease(&self) -> Duration {
-        (self.backend.timeout() * 4 + Duration::from_secs(15)).max(Duration::from_secs(30))
+    fn terms(&self) -> Terms {
+        let backend = &self.backend;
+        Terms::new(backend.timeout(), backend.settle_time(), self.settings.adopt_existing)
     }
 
-    /// Whether one more call of the backend surely ends before a lease that was taken at `claimed`.
-    fn has_time(&self, claimed: Instant) -> bool {
-        const MARGIN: Duration = Duration::from_secs(5);
-        claimed.elapsed() + self.backend.timeout() + MARGIN < self.lease()
+    /// How long a claim lasts.
+    fn lease(&self) -> Duration {
+        self.terms().lease
     }
 
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
@@ -133,16 +134,8 @@ impl Issuer {
 
     /// Tells the breaker what came of a call.
     fn noted<T>(&self, result: Result<T, BackendError>) -> Result<T, BackendError> {
-        let change = match &result {
-            Err(BackendError::NotSent { retry_after, .. }) => {
-                self.breaker().failed(Instant::now(), *retry_after, rand::random())
-            }
-            Err(BackendError::Unknown { .. }) => self.breaker().failed(Instant::now(), None, rand::random()),
-            Ok(_)
-            | Err(BackendError::AlreadyAwarded { .. } | BackendError::Blocked { .. } | BackendError::Refused { .. }) => {
-                self.breaker().answered()
-            }
-        };
+        let said = result.as_ref().map(|_| ());
+        let change = self.breaker().note(said, Instant::now(), rand::random());
         let name = self.backend.name();
         match (change, &result) {
             (Some(Change::Opened), Err(error)) => {
