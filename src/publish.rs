@@ -3,6 +3,8 @@
 //! A row is claimed, sent, acknowledged, marked: one that was acknowledged and not marked is sent again, with the same
 //! id. Of each learner only the first unpublished event can be claimed, so first appearances keep their order.
 
+pub(crate) mod sent;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -12,6 +14,7 @@ use chrono::TimeDelta;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::sent::Sent;
 use crate::{
     failpoint::{Place, hit},
     kafka::{Producer, Receipt, SendError},
@@ -29,14 +32,14 @@ use crate::{
 };
 
 /// Events of one claim, at most.
-const EVENTS: usize = 500;
+pub(crate) const EVENTS: usize = 500;
 /// Dead letters of one claim, at most, and about how many bytes.
 const LETTERS: usize = 100;
 const LETTER_BYTES: i64 = 16 * 1024 * 1024;
 /// Longer than the producer tries to deliver (120 s): who holds a lease knows what came of the record before it ends.
-const LEASE: TimeDelta = TimeDelta::seconds(150);
+pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(150);
 /// How long a record waits after Kafka did not take it.
-const PAUSE: TimeDelta = TimeDelta::seconds(1);
+pub(crate) const PAUSE: TimeDelta = TimeDelta::seconds(1);
 
 /// Where records go.
 #[derive(Debug, Clone)]
@@ -82,13 +85,6 @@ pub struct Publisher {
     pub metrics: Arc<Metrics>,
     /// Told that there is something to publish.
     pub wake: Arc<Notify>,
-}
-
-/// What came of sending: the acknowledged, those to be sent again, those that never fit or are refused.
-struct Sent<T> {
-    acknowledged: Vec<T>,
-    again: Vec<T>,
-    refused: Vec<(T, SendError)>,
 }
 
 impl Publisher {
@@ -192,7 +188,11 @@ impl Publisher {
         Ok(went_out)
     }
 
-    async fn keep_events(&self, sent: Sent<ClaimedEvent>, stop: &CancellationToken) -> Result<(), StoreError> {
+    async fn keep_events(
+        &self,
+        sent: Sent<ClaimedEvent, SendError>,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
         let leases = |events: &[ClaimedEvent]| events.iter().map(|event| event.lease).collect::<Vec<EventLease>>();
         let (acknowledged, again) = (leases(&sent.acknowledged), leases(&sent.again));
         let refused: Vec<(EventLease, &'static str)> = sent
@@ -292,17 +292,13 @@ impl Publisher {
     }
 
     /// Queues every record, in order, and waits for what the brokers say.
-    async fn send<T>(&self, records: Vec<(T, OutgoingRecord)>, stop: &CancellationToken) -> Sent<T> {
+    async fn send<T>(&self, records: Vec<(T, OutgoingRecord)>, stop: &CancellationToken) -> Sent<T, SendError> {
         let mut queued: Vec<(T, Result<Receipt, SendError>)> = Vec::with_capacity(records.len());
         for (item, record) in records {
             let receipt = self.producer.enqueue(&record).await;
             queued.push((item, receipt));
         }
-        let mut sent = Sent {
-            acknowledged: Vec::with_capacity(queued.len()),
-            again: Vec::new(),
-            refused: Vec::new(),
-        };
+        let mut sent = Sent::with_capacity(queued.len());
         let lost = hit(Place::Sent).is_err();
         let mut grace = Grace::new(stop);
         for (item, receipt) in queued {
@@ -310,15 +306,15 @@ impl Publisher {
                 Ok(receipt) => grace.bound(receipt.delivered()).await,
                 Err(error) => Some(Err(error)),
             };
-            match delivered {
-                Some(Ok(_)) if !lost => sent.acknowledged.push(item),
-                Some(Err(error)) if !error.is_retriable() => sent.refused.push((item, error)),
-                Some(Err(error)) => {
-                    tracing::debug!(error.code = error.code(), "not published yet: {error}");
-                    sent.again.push(item);
-                }
-                Some(Ok(_)) | None => sent.again.push(item),
+            if let Some(Err(error)) = &delivered
+                && error.is_retriable()
+            {
+                tracing::debug!(error.code = error.code(), "not published yet: {error}");
             }
+            let said = delivered
+                .map(|said| said.map(|_| ()))
+                .filter(|said| said.is_err() || !lost);
+            sent.note(item, said, SendError::is_retriable);
         }
         if !sent.again.is_empty() {
             let again = sent.again.len();
