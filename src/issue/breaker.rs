@@ -15,6 +15,8 @@ pub(crate) struct Breaker {
     state: State,
     /// Failures in a row.
     failures: u32,
+    /// The backend asked not to be troubled until then.
+    not_before: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,7 @@ impl Breaker {
             full,
             state: State::Closed { limit: full },
             failures: 0,
+            not_before: None,
         }
     }
 
@@ -62,15 +65,17 @@ impl Breaker {
             Err(BackendError::Unknown { .. }) => self.failed(now, None, jitter),
             Ok(())
             | Err(BackendError::AlreadyAwarded { .. } | BackendError::Blocked { .. } | BackendError::Refused { .. }) => {
-                self.answered()
+                self.answered(now)
             }
         }
     }
 
     /// The backend answered, whatever it said.
-    fn answered(&mut self) -> Option<Change> {
+    fn answered(&mut self, now: Instant) -> Option<Change> {
         self.failures = 0;
         match self.state {
+            // What was under way when it asked for time.
+            State::Open { .. } if self.not_before.is_some_and(|at| now < at) => None,
             State::Closed { limit } => {
                 let limit = limit.saturating_mul(2).min(self.full);
                 self.state = State::Closed { limit };
@@ -86,15 +91,21 @@ impl Breaker {
     /// The backend did not answer, or asked not to be troubled for `retry_after`.
     fn failed(&mut self, now: Instant, retry_after: Option<Duration>, jitter: f64) -> Option<Change> {
         self.failures = self.failures.saturating_add(1);
+        let asked_for = retry_after.unwrap_or_default().min(Duration::from_secs(3600));
+        self.not_before = self.not_before.max(retry_after.map(|_| now + asked_for));
         let (times, change) = match self.state {
             State::Closed { .. } if self.failures < THRESHOLD && retry_after.is_none() => return None,
             State::Closed { .. } => (1, Some(Change::Opened)),
-            // What was under way when it opened.
-            State::Open { until, .. } if now < until => return None,
+            // What was under way when it opened counts no more, but its wish for time does.
+            State::Open { until, times } if now < until => {
+                let until = self.not_before.map_or(until, |at| until.max(at));
+                self.state = State::Open { until, times };
+                return None;
+            }
             State::Open { times, .. } => (times.saturating_add(1), None),
         };
         let pause = Backoff::DEPENDENCY.delay(times.saturating_add(2), jitter);
-        let until = now + pause.max(retry_after.unwrap_or_default().min(Duration::from_secs(3600)));
+        let until = now + pause.max(asked_for);
         self.state = State::Open { until, times };
         change
     }
@@ -119,7 +130,7 @@ mod tests {
         let mut breaker = Breaker::new(16);
         for _ in 0..20 {
             assert_eq!(breaker.failed(now, None, 1.0), None);
-            assert_eq!(breaker.answered(), None);
+            assert_eq!(breaker.answered(now), None);
         }
         assert_eq!(breaker.allowance(now, 3), Ok(13));
         assert!(opened(now).allowance(now, 0).is_err());
@@ -136,10 +147,10 @@ mod tests {
         assert_eq!(breaker.failed(later, None, 1.0), None);
         let longer = breaker.allowance(later, 0).expect_err("still open");
         assert!(longer > wait);
-        assert_eq!(breaker.answered(), Some(Change::Closed));
+        assert_eq!(breaker.answered(later), Some(Change::Closed));
         for limit in [1, 2, 4, 8, 16, 16] {
             assert_eq!(breaker.allowance(later, 0), Ok(limit));
-            assert_eq!(breaker.answered(), None);
+            assert_eq!(breaker.answered(later), None);
         }
     }
 
@@ -156,5 +167,18 @@ mod tests {
             "what was under way changes nothing"
         );
         assert_eq!(breaker.allowance(now + minute, 0), Ok(1));
+    }
+
+    #[test]
+    fn what_was_under_way_neither_shortens_nor_hides_the_time_that_a_server_asks_for() {
+        let (now, minute) = (Instant::now(), Duration::from_secs(60));
+        let mut breaker = Breaker::new(16);
+        assert_eq!(breaker.failed(now, Some(minute), 0.0), Some(Change::Opened));
+        assert_eq!(breaker.answered(now), None, "an answer to an earlier request");
+        assert_eq!(breaker.allowance(now, 0), Err(minute));
+        assert_eq!(breaker.failed(now, Some(2 * minute), 0.0), None);
+        assert_eq!(breaker.allowance(now, 0), Err(2 * minute));
+        assert_eq!(breaker.allowance(now + 2 * minute, 0), Ok(1));
+        assert_eq!(breaker.answered(now + 2 * minute), Some(Change::Closed));
     }
 }
