@@ -4,6 +4,7 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
+//! | 6, for tests alone | `simulation` |
 //! | 5 | `main`, [`cli`], [`app`] |
 //! | 4 | [`config`] |
 //! | 3 | [`http`], [`ingest`], [`issue`], [`publish`], [`backfill`] |
@@ -28,6 +29,8 @@ pub mod kafka;
 pub mod publish;
 pub mod retry;
 pub mod secret;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod telemetry;
 pub mod wire;

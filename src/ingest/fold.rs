@@ -15,16 +15,16 @@ use crate::{
 
 /// What was known before a batch, and what is known after it.
 #[derive(Debug, Default)]
-pub(super) struct Fold {
-    pub(super) learners: BTreeMap<LearnerId, HeldLearner>,
+pub(crate) struct Fold {
+    pub(crate) learners: BTreeMap<LearnerId, HeldLearner>,
     facts: BTreeMap<Pair, HeldFacts>,
 }
 
 /// A learner whose row is held.
 #[derive(Debug)]
-pub(super) struct HeldLearner {
-    pub(super) learner: Learner,
-    pub(super) before: Progress,
+pub(crate) struct HeldLearner {
+    pub(crate) learner: Learner,
+    pub(crate) before: Progress,
     /// Has no row yet.
     is_new: bool,
     had_email: bool,
@@ -32,11 +32,11 @@ pub(super) struct HeldLearner {
     retired: Option<Person>,
     changed: bool,
     /// The newest event that changed a fact.
-    pub(super) cause: Option<Stamp>,
+    pub(crate) cause: Option<Stamp>,
     /// Courses newly passed.
-    pub(super) newly_passed: Vec<CourseId>,
+    pub(crate) newly_passed: Vec<CourseId>,
     /// Courses no longer passed.
-    pub(super) newly_lost: Vec<CourseId>,
+    pub(crate) newly_lost: Vec<CourseId>,
 }
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ struct HeldFacts {
 impl Fold {
     /// Begins with what the database knows of these learners and pairs: who is not among `held` has no row yet, and
     /// unknown pairs have no facts.
-    pub(super) fn new(
+    pub(crate) fn new(
         learners: &BTreeSet<LearnerId>,
         held: Vec<Learner>,
         pairs: &[Pair],
@@ -91,7 +91,7 @@ impl Fold {
     }
 
     /// Takes in what an event tells of a learner; says whether it was news.
-    pub(super) fn learn(&mut self, details: &LearnerDetails, stamp: &Stamp) -> bool {
+    pub(crate) fn learn(&mut self, details: &LearnerDetails, stamp: &Stamp) -> bool {
         let Some(held) = self.learners.get_mut(&details.id) else {
             return false;
         };
@@ -101,7 +101,7 @@ impl Fold {
     }
 
     /// Retires a learner; says whether it was news.
-    pub(super) fn retire(&mut self, learner: LearnerId, stamp: &Stamp) -> bool {
+    pub(crate) fn retire(&mut self, learner: LearnerId, stamp: &Stamp) -> bool {
         let Some(held) = self.learners.get_mut(&learner) else {
             return false;
         };
@@ -115,12 +115,12 @@ impl Fold {
     }
 
     /// Takes in an enrolment; says whether it was news.
-    pub(super) fn enroll(&mut self, pair: Pair, fact: EnrollmentFact) -> bool {
+    pub(crate) fn enroll(&mut self, pair: Pair, fact: EnrollmentFact) -> bool {
         self.merge(pair, |facts| facts.merge_enrollment(fact))
     }
 
     /// Takes in a certificate; says whether it was news.
-    pub(super) fn certify(&mut self, pair: Pair, mut fact: CertificateFact) -> bool {
+    pub(crate) fn certify(&mut self, pair: Pair, mut fact: CertificateFact) -> bool {
         // It leads to the learner's name.
         if self.is_retired(pair.0) {
             fact.evidence_url = None;
@@ -138,7 +138,7 @@ impl Fold {
     }
 
     /// Moves each learner's counters by exactly what changed. To be called once, after the last event.
-    pub(super) fn count(&mut self) {
+    pub(crate) fn count(&mut self) {
         for ((learner, course), held) in self.facts.iter().filter(|(_, held)| held.changed) {
             let Some(of) = self.learners.get_mut(learner) else {
                 continue;
@@ -176,31 +176,31 @@ impl Fold {
     }
 
     /// The facts to write, in the order of their pairs.
-    pub(super) fn changed_facts(&self) -> Vec<(Pair, &CourseFacts)> {
+    pub(crate) fn changed_facts(&self) -> Vec<(Pair, &CourseFacts)> {
         let changed = self.facts.iter().filter(|(_, held)| held.changed);
         changed.map(|(pair, held)| (*pair, &held.facts)).collect()
     }
 
     /// The learners who have no row yet, in ascending order.
-    pub(super) fn new_learners(&self) -> Vec<&Learner> {
+    pub(crate) fn new_learners(&self) -> Vec<&Learner> {
         let new = self.learners.values().filter(|held| held.is_new);
         new.map(|held| &held.learner).collect()
     }
 
     /// The learners whose row is to be written anew, in ascending order.
-    pub(super) fn changed_learners(&self) -> Vec<&Learner> {
+    pub(crate) fn changed_learners(&self) -> Vec<&Learner> {
         let changed = self.learners.values().filter(|held| held.changed && !held.is_new);
         changed.map(|held| &held.learner).collect()
     }
 
     /// The learners who gained something that a rule may look at, in ascending order.
-    pub(super) fn gaining(&self) -> impl Iterator<Item = &HeldLearner> {
+    pub(crate) fn gaining(&self) -> impl Iterator<Item = &HeldLearner> {
         let awardable = |held: &&HeldLearner| held.learner.retired_at.is_none() && held.cause.is_some();
         self.learners.values().filter(awardable)
     }
 
     /// The learners who lost something that a rule may look at, in ascending order.
-    pub(super) fn losing(&self) -> impl Iterator<Item = &HeldLearner> {
+    pub(crate) fn losing(&self) -> impl Iterator<Item = &HeldLearner> {
         let lost = |held: &&HeldLearner| {
             let (before, after) = (held.before, held.learner.progress);
             after.enrolled < before.enrolled || after.completed < before.completed || !held.newly_lost.is_empty()
@@ -210,18 +210,18 @@ impl Fold {
     }
 
     /// The facts of a pair of this batch.
-    pub(super) fn facts(&self, pair: Pair) -> Option<&CourseFacts> {
+    pub(crate) fn facts(&self, pair: Pair) -> Option<&CourseFacts> {
         self.facts.get(&pair).map(|held| &held.facts)
     }
 
     /// Whether a learner of this batch has retired.
-    pub(super) fn is_retired(&self, learner: LearnerId) -> bool {
+    pub(crate) fn is_retired(&self, learner: LearnerId) -> bool {
         let held = self.learners.get(&learner);
         held.is_some_and(|held| held.learner.retired_at.is_some())
     }
 
     /// The learners who had awards to wait for an e-mail address, perhaps, and have one now.
-    pub(super) fn newly_reachable(&self) -> Vec<LearnerId> {
+    pub(crate) fn newly_reachable(&self) -> Vec<LearnerId> {
         let newly = |held: &&HeldLearner| !held.is_new && !held.had_email && held.learner.email.value.is_some();
         self.learners
             .values()
@@ -231,7 +231,7 @@ impl Fold {
     }
 
     /// The learners who retired in this batch, as they were known.
-    pub(super) fn newly_retired(&self) -> Vec<Person> {
+    pub(crate) fn newly_retired(&self) -> Vec<Person> {
         self.learners.values().filter_map(|held| held.retired.clone()).collect()
     }
 }

@@ -7,7 +7,7 @@ mod batch;
 mod breaker;
 mod consumer_loop;
 mod decide;
-mod fold;
+pub(crate) mod fold;
 mod health;
 mod item;
 mod judged;

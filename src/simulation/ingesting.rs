@@ -1,0 +1,374 @@
+//! A consumer: decoding is left out; folding, evaluating and the breaker before a flood are the real ones.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    rc::Rc,
+};
+
+use super::{
+    database::Database,
+    open::Open,
+    plan::{Content, Defect},
+    schedule::{Idle, Process, wall},
+    world::{Down, World},
+};
+use crate::{
+    domain::{
+        CourseKey, LearnerId,
+        award::Decision,
+        evaluate::{LearnerChange, Rules, evaluate},
+        event::Stamp,
+    },
+    ingest::{Breaker, fold::Fold},
+    retry::Backoff,
+    store::{courses::CourseId, facts::Pair},
+};
+
+/// A record in hand.
+#[derive(Clone)]
+struct Record {
+    partition: usize,
+    offset: i64,
+    content: Content,
+}
+
+/// What a batch has read, and is about to write.
+struct Read {
+    fold: Fold,
+    rules: Option<Rc<Rules>>,
+}
+
+/// Why a batch was not written.
+enum Failure {
+    Down,
+    /// The database knows less than this consumer wrote.
+    WentBack,
+}
+
+impl From<Down> for Failure {
+    fn from(_: Down) -> Self {
+        Self::Down
+    }
+}
+
+/// The loop of one consumer.
+pub(super) async fn consume(process: Process) {
+    let mut breaker = Breaker::default();
+    let mut last: Vec<Option<i64>> = process.with(|world| vec![None; world.database.positions.len()]);
+    // Whether an earlier process stopped before a flood is to be found out first.
+    let mut failures = 0;
+    loop {
+        match process
+            .transaction("resume state", |world| (world.database.paused, world.database.resumed))
+            .await
+        {
+            Ok((true, resumed)) => {
+                wait_for_people(&process, resumed).await;
+                breaker.let_pass();
+                break;
+            }
+            Ok((false, _)) => break,
+            Err(Down) => wait(&process, &mut failures).await,
+        }
+    }
+    loop {
+        take_up(&process, &mut last).await;
+        let records = process.with(|world| poll(world, process.replica));
+        if records.is_empty() {
+            process.idle(Idle::Records, None).await;
+            continue;
+        }
+        let bad: Vec<bool> = records
+            .iter()
+            .map(|record| matches!(record.content, Content::Bad))
+            .collect();
+        let stop = breaker.stops_at(&bad);
+        let end = stop.unwrap_or(records.len());
+        if process.with(|world| world.has(Defect::OffsetsFirst)) {
+            commit_offsets(&process, &records[..end]);
+        }
+        match apply(&process, &records[..end], &last).await {
+            Ok(()) => {
+                failures = 0;
+                for is_bad in &bad[..end] {
+                    breaker.observe(*is_bad);
+                }
+                for record in &records[..end] {
+                    last[record.partition] = Some(record.offset + 1);
+                }
+                process.with(|world| move_on(world, process.replica, &records[..end]));
+                process.takes(0, 5).await;
+                if !process.with(|world| world.fails(2_000)) {
+                    commit_offsets(&process, &records[..end]);
+                }
+            }
+            Err(failure) => {
+                if let Failure::WentBack = failure {
+                    process.with(|world| go_back(world, process.replica));
+                    last.fill(None);
+                }
+                wait(&process, &mut failures).await;
+                continue;
+            }
+        }
+        if stop.is_some() {
+            let resumed = loop {
+                let paused = process.transaction("stop", |world| {
+                    world.say(process.replica, || "stops before a flood".to_owned());
+                    world.database.paused = true;
+                    world.database.resumed
+                });
+                match paused.await {
+                    Ok(resumed) => break resumed,
+                    Err(Down) => wait(&process, &mut failures).await,
+                }
+            };
+            wait_for_people(&process, resumed).await;
+            breaker.let_pass();
+        }
+    }
+}
+
+async fn wait(process: &Process, failures: &mut u32) {
+    *failures += 1;
+    process
+        .sleep_for(Backoff::DEPENDENCY.delay(*failures, process.draw()))
+        .await;
+}
+
+/// Stands still until somebody lets the records pass.
+async fn wait_for_people(process: &Process, seen: u64) {
+    loop {
+        let resumed = process
+            .transaction("resume state", |world| world.database.resumed)
+            .await;
+        if resumed.is_ok_and(|resumed| resumed > seen) {
+            return;
+        }
+        process.sleep(5_000).await;
+    }
+}
+
+/// Begins to read what was given to this consumer, and leaves what was taken from it.
+async fn take_up(process: &Process, last: &mut [Option<i64>]) {
+    for (partition, last) in last.iter_mut().enumerate() {
+        let begins = process.with(|world| {
+            let (owner, since) = world.broker.assigned[partition];
+            let position = &mut world.replicas[process.replica].positions[partition];
+            if owner != process.replica {
+                *position = None;
+            }
+            (owner == process.replica && position.is_none_or(|(begun, _)| begun != since)).then_some(since)
+        });
+        let Some(since) = begins else {
+            if process.with(|world| world.broker.assigned[partition].0) != process.replica {
+                *last = None;
+            }
+            continue;
+        };
+        *last = None;
+        let known = process
+            .transaction("start offsets", |world| world.database.positions[partition])
+            .await;
+        process.with(|world| {
+            let committed = world.broker.committed[partition];
+            let from = match known {
+                Ok(known) if !world.has(Defect::OffsetsFirst) => committed.min(known),
+                _ => committed,
+            };
+            world.replicas[process.replica].positions[partition] = Some((since, from));
+            world.say(process.replica, || format!("reads partition {partition} from {from}"));
+        });
+    }
+}
+
+/// The next records of the partitions that are held.
+fn poll(world: &mut World, replica: usize) -> Vec<Record> {
+    let most = world.plan.poll;
+    let mut records = Vec::new();
+    for partition in 0..world.broker.assigned.len() {
+        let Some((_, position)) = world.replicas[replica].positions[partition] else {
+            continue;
+        };
+        let from = usize::try_from(position).unwrap_or_default();
+        let there = world.broker.records[partition].iter().enumerate().skip(from);
+        let left = most - records.len().min(most);
+        records.extend(there.take(left).map(|(offset, content)| Record {
+            partition,
+            offset: i64::try_from(offset).unwrap_or_default(),
+            content: content.clone(),
+        }));
+    }
+    records
+}
+
+fn move_on(world: &mut World, replica: usize, records: &[Record]) {
+    for record in records {
+        // Taken away meanwhile: it is for another to read.
+        if let Some((_, position)) = &mut world.replicas[replica].positions[record.partition] {
+            *position = record.offset + 1;
+        }
+    }
+}
+
+fn go_back(world: &mut World, replica: usize) {
+    world.say(replica, || "reads again what the database lacks".to_owned());
+    for partition in 0..world.database.positions.len() {
+        let stored = world.database.positions[partition];
+        if let Some((_, position)) = &mut world.replicas[replica].positions[partition] {
+            *position = stored.min(*position);
+        }
+    }
+}
+
+fn commit_offsets(process: &Process, records: &[Record]) {
+    process.with(|world| {
+        for record in records {
+            // Of whom is no member any more the brokers take nothing; of the others whatever they say.
+            if world.broker.assigned[record.partition].0 == process.replica {
+                world.broker.committed[record.partition] = record.offset + 1;
+            }
+        }
+    });
+}
+
+/// One batch, one transaction.
+async fn apply(process: &Process, records: &[Record], last: &[Option<i64>]) -> Result<(), Failure> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let learners: BTreeSet<LearnerId> = records.iter().filter_map(|record| Some(pair_of(record)?.0)).collect();
+    let ids: Vec<LearnerId> = match process.with(|world| world.has(Defect::NoLock)) {
+        true => Vec::new(),
+        false => learners.iter().copied().collect(),
+    };
+    process.takes(0, 3).await;
+    let open = Open::begin(process, &ids).await;
+    let read = process.with(|world| read(world, records, &learners, last));
+    let Some(read) = read else {
+        return Err(Failure::WentBack);
+    };
+    process.takes(0, 20).await;
+    let written = process.transaction("ingest", |world| {
+        // A transaction that was ended from outside writes nothing.
+        if !world.database.is_open(open.number) {
+            return Err(Down);
+        }
+        let what = write(world, records, read);
+        world.say(process.replica, || what);
+        world.database.unlock(open.number);
+        Ok(())
+    });
+    Ok(written.await.flatten()?)
+}
+
+fn pair_of(record: &Record) -> Option<Pair> {
+    match &record.content {
+        Content::Enrollment(pair, _) | Content::Certificate(pair, _) => Some(*pair),
+        Content::Bad => None,
+    }
+}
+
+fn read(world: &World, records: &[Record], learners: &BTreeSet<LearnerId>, last: &[Option<i64>]) -> Option<Read> {
+    let database = &world.database;
+    let kept = |(partition, last): (usize, &Option<i64>)| last.is_none_or(|last| database.positions[partition] >= last);
+    if !last.iter().enumerate().all(kept) {
+        return None;
+    }
+    let rows = learners
+        .iter()
+        .filter_map(|learner| database.learners.get(learner))
+        .cloned()
+        .collect();
+    let pairs: BTreeSet<Pair> = records.iter().filter_map(pair_of).collect();
+    let pairs: Vec<Pair> = pairs.into_iter().collect();
+    let known: HashMap<_, _> = pairs
+        .iter()
+        .filter_map(|pair| Some((*pair, database.facts.get(pair)?.clone())))
+        .collect();
+    let mut fold = Fold::new(learners, rows, &pairs, known);
+    let arrival = |stamp: &Stamp, record: &Record| match world.has(Defect::NoMerge) {
+        // What comes last is the newest.
+        true => Stamp {
+            time: wall(
+                1_000_000 + world.now * 8 + u64::try_from(record.offset % 8).unwrap_or_default(),
+                0,
+            ),
+            ..stamp.clone()
+        },
+        false => stamp.clone(),
+    };
+    for record in records {
+        match record.content.clone() {
+            Content::Enrollment(pair, mut fact) => {
+                fact.stamp = arrival(&fact.stamp, record);
+                fold.enroll(pair, fact);
+            }
+            Content::Certificate(pair, mut fact) => {
+                fact.stamp = arrival(&fact.stamp, record);
+                fold.certify(pair, fact);
+            }
+            Content::Bad => {}
+        }
+    }
+    fold.count();
+    let rules = database.active().map(|active| Rc::clone(&active.rules));
+    Some(Read { fold, rules })
+}
+
+/// Facts, decisions, dead letters, positions.
+fn write(world: &mut World, records: &[Record], read: Read) -> String {
+    let Read { fold, rules } = read;
+    let courses = &world.catalogue.courses;
+    let key = |course: &CourseId| courses[usize::try_from(course.0).unwrap_or_default()].clone();
+    let database = &mut world.database;
+    for (pair, facts) in fold.changed_facts() {
+        database.facts.insert(pair, facts.clone());
+    }
+    for learner in fold.new_learners().into_iter().chain(fold.changed_learners()) {
+        database.learners.insert(learner.id, learner.clone());
+    }
+    let mut decisions: Vec<Decision> = Vec::new();
+    if let Some(rules) = &rules {
+        for held in fold.gaining() {
+            let newly: Vec<CourseKey> = held.newly_passed.iter().map(key).collect();
+            let change = LearnerChange {
+                learner: held.learner.id,
+                before: held.before,
+                after: held.learner.progress,
+                newly_passed: &newly,
+                passed: &passed(database, courses, held.learner.id),
+                cause: held.cause.as_ref(),
+            };
+            decisions.extend(evaluate(rules, &change));
+        }
+    }
+    let new = database.insert_decisions(world.now, &decisions);
+    for record in records {
+        if let Content::Bad = record.content {
+            database.letters.push((record.partition, record.offset));
+        }
+        database.positions[record.partition] = record.offset + 1;
+    }
+    if new > 0 {
+        world.touched = true;
+    }
+    let (number, positions) = (records.len(), &database.positions);
+    format!(
+        "has written {number} records, up to {positions:?}; {new} of {} decisions are new",
+        decisions.len()
+    )
+}
+
+/// `facts::passed_courses`
+pub(super) fn passed(database: &Database, courses: &[CourseKey], learner: LearnerId) -> HashSet<CourseKey> {
+    let is_passed = |(course, _): &(usize, &CourseKey)| {
+        let course = CourseId(i32::try_from(*course).unwrap_or_default());
+        database
+            .facts
+            .get(&(learner, course))
+            .is_some_and(|facts| facts.is_passed())
+    };
+    let passed = courses.iter().enumerate().filter(is_passed);
+    passed.map(|(_, key)| key.clone()).collect()
+}
