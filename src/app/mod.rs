@@ -128,7 +128,7 @@ impl App {
             .and_then(|backend| issue::at_once(backend, &self.public_url, Arc::clone(clock)));
         let health = Arc::new(Health::new(settings.ingest_consumers, Arc::clone(&self.metrics)));
         if let Some(listener) = listener {
-            let checks = readiness::checks(
+            let probes = readiness::probes(
                 &self.store,
                 &writing,
                 &settings.topics,
@@ -146,7 +146,7 @@ impl App {
                 parts::http(settings, &self.public_url),
                 Arc::clone(&self.store),
                 Arc::clone(&self.metrics),
-                checks,
+                probes,
                 Arc::clone(&wakes.decided),
                 Arc::new(move |id, actor| replayer.replay(id, actor)),
                 self.stop.clone(),

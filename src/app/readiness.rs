@@ -1,13 +1,28 @@
-//! What `/readyz` asks.
+//! What `/livez` and `/readyz` ask.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Topics, http::ReadinessCheck, ingest::Health, kafka, store::Store};
+use crate::{config::Topics, http::{Probes, ReadinessCheck}, ingest::Health, kafka, store::Store};
+
+/// The consumers for `/livez`, if this process has some; and for `/readyz` all that it needs.
+pub(super) fn probes(
+    store: &Arc<Store>,
+    kafka: &kafka::Settings,
+    topics: &Topics,
+    health: Option<Arc<Health>>,
+    prepared: &CancellationToken,
+) -> Probes {
+    let ready = checks(store, kafka, topics, health.clone(), prepared);
+    Probes {
+        hanging: Box::new(move || health.as_ref()?.hanging()),
+        ready,
+    }
+}
 
 /// One probe for each part that this process needs.
-pub(super) fn checks(
+fn checks(
     store: &Arc<Store>,
     kafka: &kafka::Settings,
     topics: &Topics,

@@ -23,7 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use described::Routes;
 
 pub use auth::{InvalidJwtSettings, JwtSettings};
-pub use ops::{ReadinessCheck, Unready};
+pub use ops::{LivenessCheck, Probes, ReadinessCheck, Unready};
 pub use state::{Issuer, ReplayDeadLetter, State};
 
 /// Requests in flight get this long to end after the service was told to stop.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::{State, described::Routes};
+use super::{State, described::Routes, problem::Problem};
 use crate::backend::BoxFuture;
 
 /// A check that has not answered by then has failed.
@@ -28,6 +28,18 @@ pub struct ReadinessCheck {
     pub name: &'static str,
     /// Asked on every request; cut off after two seconds.
     pub check: Box<dyn Fn() -> BoxFuture<'static, Result<(), Unready>> + Send + Sync>,
+}
+
+/// Says what hangs and what to do about it, in a sentence; `None`: nothing does. Must not block, and must not ask another
+/// system: one that is down must not restart the fleet.
+pub type LivenessCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What the probes ask.
+pub struct Probes {
+    /// For `/livez`.
+    pub hanging: LivenessCheck,
+    /// For `/readyz`.
+    pub ready: Vec<ReadinessCheck>,
 }
 
 /// Whether the service is ready, and each part of it.
@@ -58,13 +70,19 @@ pub(super) fn routes() -> Routes {
         .add(routes!(metrics))
 }
 
-/// Says that the process lives.
+/// Says whether the process works, or hangs.
 #[utoipa::path(
     get, path = "/livez", operation_id = "live", tag = "Operations",
-    responses((status = 200, description = "It does.", body = String, content_type = "text/plain", example = json!("ok\n"))),
+    responses(
+        (status = 200, description = "It works.", body = String, content_type = "text/plain", example = json!("ok\n")),
+        (status = 503, description = "A part of it hangs, for ten minutes or more: restart it."),
+    ),
 )]
-async fn live() -> &'static str {
-    "ok\n"
+async fn live(Shared(state): Shared<State>) -> Result<&'static str, Problem> {
+    match state.hanging() {
+        None => Ok("ok\n"),
+        Some(detail) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)),
+    }
 }
 
 /// Says whether the service is ready, and what is not.

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{JwtSettings, ReadinessCheck, Settings, descriptions::Descriptions, problem::Problem};
+use super::{JwtSettings, Probes, ReadinessCheck, Settings, descriptions::Descriptions, problem::Problem};
 use crate::{
     backend::builtin::documents::IssuerProfile,
     store::{Store, StoreError, Tx, audit::Actor, dead_letters::Replay},
@@ -45,7 +45,7 @@ struct Parts {
     settings: Settings,
     store: Arc<Store>,
     metrics: Arc<Metrics>,
-    checks: Vec<ReadinessCheck>,
+    probes: Probes,
     decided: Arc<Notify>,
     replay: ReplayDeadLetter,
     stop: CancellationToken,
@@ -58,7 +58,7 @@ impl State {
         mut settings: Settings,
         store: Arc<Store>,
         metrics: Arc<Metrics>,
-        checks: Vec<ReadinessCheck>,
+        probes: Probes,
         decided: Arc<Notify>,
         replay: ReplayDeadLetter,
         stop: CancellationToken,
@@ -68,7 +68,7 @@ impl State {
             settings,
             store,
             metrics,
-            checks,
+            probes,
             decided,
             replay,
             stop,
@@ -93,7 +93,12 @@ impl State {
     }
 
     pub(super) fn checks(&self) -> &[ReadinessCheck] {
-        &self.0.checks
+        &self.0.probes.ready
+    }
+
+    /// What hangs, if something does.
+    pub(super) fn hanging(&self) -> Option<String> {
+        (self.0.probes.hanging)()
     }
 
     /// What the service says of itself; made once.

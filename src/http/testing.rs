@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{Issuer, JwtSettings, ReadinessCheck, ReplayDeadLetter, Settings, State, router};
+use super::{Issuer, JwtSettings, LivenessCheck, Probes, ReadinessCheck, ReplayDeadLetter, Settings, State, router};
 use crate::{
     backend::builtin::documents::IssuerProfile,
     domain::badge_class::{BadgeClass, BadgeClassKey, NewBadgeClass},
@@ -47,15 +47,24 @@ impl Site {
     }
 
     pub(super) fn with(checks: Vec<ReadinessCheck>, is_demo: bool) -> Self {
-        Self::made(checks, |settings| settings.is_demo = is_demo)
+        Self::made(ready(checks), |settings| settings.is_demo = is_demo)
     }
 
     /// One where `ENABLE_OPENBADGES` is false.
     pub(super) fn without_awards() -> Self {
-        Self::made(Vec::new(), |settings| settings.awards = false)
+        Self::made(ready(Vec::new()), |settings| settings.awards = false)
     }
 
-    fn made(checks: Vec<ReadinessCheck>, change: impl FnOnce(&mut Settings)) -> Self {
+    /// One whose `/livez` answers after this.
+    pub(super) fn hanging(hanging: LivenessCheck) -> Self {
+        let probes = Probes {
+            hanging,
+            ready: Vec::new(),
+        };
+        Self::made(probes, |_| {})
+    }
+
+    fn made(probes: Probes, change: impl FnOnce(&mut Settings)) -> Self {
         let database = sqlite();
         let stop = CancellationToken::new();
         let jwt = JwtSettings::parse(None, None, Some(&Secret::new(SECRET)), None).expect("keys");
@@ -82,7 +91,7 @@ impl Site {
             settings,
             database.store(),
             metrics,
-            checks,
+            probes,
             Arc::default(),
             replay(database.store()),
             stop.clone(),
@@ -120,6 +129,13 @@ impl Site {
 
     pub(super) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Reply {
         send(self.router(), method, path, headers, body).await
+    }
+}
+
+fn ready(ready: Vec<ReadinessCheck>) -> Probes {
+    Probes {
+        hanging: Box::new(|| None),
+        ready,
     }
 }
 

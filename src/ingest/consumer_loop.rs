@@ -242,6 +242,7 @@ impl Reading<'_> {
         let mut bad = Vec::with_capacity(items.len());
         let mut panicked = None;
         while let Some(range) = todo.pop() {
+            self.entry.alive();
             let begun = Instant::now();
             let part = &mut items[range.clone()];
             let Ok(applied) = catch_unwind(AssertUnwindSafe(|| self.batch.apply(part))) else {

@@ -10,6 +10,11 @@ use crate::{kafka::ConsumerStatus, telemetry::Metrics};
 /// librdkafka says again what still holds, about once a minute.
 const ERROR_STANDS: Duration = Duration::from_secs(90);
 
+/// A consumer that did nothing for so long hangs. Twice as long as `max.poll.interval.ms`, after which the group gives its
+/// partitions to others anyway. While it works, each transaction of a batch is a sign of life, and one that is tried again
+/// and again ends within three minutes; while it waits for the database or for Kafka, each look is.
+const HANGS_AFTER: Duration = Duration::from_secs(600);
+
 /// Why a consumer stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paused {
@@ -104,11 +109,23 @@ impl Health {
         Paused::ALL.into_iter().filter(some).collect()
     }
 
-    /// How long ago the consumer that was silent longest did a round; zero while none has begun.
-    pub fn silent_for(&self) -> Duration {
+    /// What a consumer that hangs is to be said of, for `/livez`: nothing but a new start of the process helps. A consumer
+    /// that waits, for whatever reason, does not hang.
+    pub fn hanging(&self) -> Option<String> {
+        self.hanging_at(Instant::now())
+    }
+
+    fn hanging_at(&self, now: Instant) -> Option<String> {
         let consumers = self.consumers();
-        let silent = consumers.iter().map(|consumer| consumer.alive_at.elapsed());
-        silent.max().unwrap_or_default()
+        let silent = consumers
+            .iter()
+            .map(|consumer| now.saturating_duration_since(consumer.alive_at))
+            .max()
+            .filter(|silent| *silent > HANGS_AFTER)?;
+        Some(format!(
+            "A consumer has done nothing for {} s: it hangs. Restart this process.",
+            silent.as_secs()
+        ))
     }
 
     pub(super) fn enter(self: &Arc<Self>, status: ConsumerStatus) -> Entry {
@@ -203,6 +220,27 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_consumer_that_does_nothing_for_long_hangs_and_one_that_goes_on_does_not() {
+        let health = Arc::new(Health::new(2, Arc::new(Metrics::new())));
+        let begun = Instant::now();
+        assert_eq!(health.hanging_at(begun + 2 * HANGS_AFTER), None, "none has begun");
+        let (first, second) = (
+            health.enter(ConsumerStatus::detached()),
+            health.enter(ConsumerStatus::detached()),
+        );
+        let long_after = Instant::now() + HANGS_AFTER + Duration::from_secs(1);
+        let said = health.hanging_at(long_after).expect("both hang");
+        assert!(said.contains("601 s"), "{said}");
+        let later = |entry: &Entry| entry.change(|state| state.alive_at = long_after);
+        later(&first);
+        assert!(health.hanging_at(long_after).is_some(), "the other one hangs");
+        later(&second);
+        assert_eq!(health.hanging_at(long_after + HANGS_AFTER), None);
+        first.alive();
+        assert!(health.hanging_at(long_after + HANGS_AFTER).is_some(), "a sign of life counts");
+    }
 
     #[test]
     fn an_error_stands_until_partitions_are_given() {

@@ -47,6 +47,20 @@ async fn a_service_that_stops_is_alive_and_not_ready() {
     assert_eq!(site.get("/livez", &[]).await.status, StatusCode::OK);
 }
 
+#[tokio::test]
+async fn a_process_that_hangs_is_not_alive() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let said = Arc::clone(&hangs);
+    let site = Site::hanging(Box::new(move || {
+        said.load(Ordering::SeqCst).then(|| "A consumer hangs: restart it.".to_owned())
+    }));
+    assert_eq!(site.get("/livez", &[]).await.status, StatusCode::OK);
+    hangs.store(true, Ordering::SeqCst);
+    let reply = site.get("/livez", &[]).await;
+    assert_eq!(reply.problem().0, 503);
+    assert_eq!(reply.json()["detail"], "A consumer hangs: restart it.");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_check_that_hangs_is_cut_off() {
     let hangs = ReadinessCheck {
