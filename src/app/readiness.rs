@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Topics, http::{Probes, ReadinessCheck}, ingest::Health, kafka, store::Store};
+use crate::{
+    config::Topics,
+    http::{Probes, ReadinessCheck},
+    ingest::Health,
+    kafka,
+    store::Store,
+};
 
 /// The consumers for `/livez`, if this process has some; and for `/readyz` all that it needs.
 pub(super) fn probes(

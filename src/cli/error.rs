@@ -3,6 +3,9 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use crate::{
@@ -11,6 +14,9 @@ use crate::{
     store::{DatabaseUrl, StoreError},
     telemetry::LogsError,
 };
+
+/// How long a failed command waits for somebody to take its last words.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a command failed: a line for each cause, each naming the setting or the record and what to do.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,18 +53,24 @@ impl CliError {
         Self::failed(one_line(&format!("{error:#}")))
     }
 
-    /// Says the causes on standard error, a line each, and gives the exit code.
-    pub fn report(&self) -> ExitCode {
+    /// Says the causes on standard error, a line each, and gives the exit code. Whoever does not take them within five
+    /// seconds does not keep the process from ending.
+    pub fn report(self) -> ExitCode {
         let (causes, code) = match self {
             Self::Usage(causes) => (causes, 2),
             Self::Failed(causes) => (causes, 1),
             Self::Closed => return ExitCode::SUCCESS,
         };
-        let mut stderr = io::stderr().lock();
-        for cause in causes {
-            // Without standard error there is only the exit code.
-            drop(writeln!(stderr, "accolade: {cause}"));
-        }
+        let (done, said) = mpsc::channel();
+        thread::spawn(move || {
+            let mut stderr = io::stderr().lock();
+            for cause in causes {
+                // Without standard error there is only the exit code.
+                drop(writeln!(stderr, "accolade: {cause}"));
+            }
+            let _ = done.send(());
+        });
+        let _ = said.recv_timeout(TAKEN_WITHIN);
         ExitCode::from(code)
     }
 }

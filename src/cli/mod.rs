@@ -93,11 +93,11 @@ impl Cli {
     pub fn run(self) -> Result<(), CliError> {
         let settings = || context::settings(self.config.as_ref());
         match self.command {
-            Command::Serve(arguments) => wait_for(serve::run(settings()?, arguments)),
+            Command::Serve(arguments) => serve::run(settings()?, arguments),
             Command::Demo(_) if self.config.is_some() => Err(CliError::usage(
                 "--config: the demo has settings of its own; leave it out",
             )),
-            Command::Demo(arguments) => wait_for(demo::run(arguments)),
+            Command::Demo(arguments) => demo::run(arguments),
             Command::Migrate(arguments) => migrate::run(&settings()?, &arguments),
             Command::Check(arguments) => wait_for(check::run(settings()?, arguments)),
             Command::BadgeClass(command) => badge_class::run(&settings()?, command),

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{CliError, output::print};
+use super::{CliError, output::print, wait_for};
 use crate::{
     app::{App, roles::Roles, signals},
     backend::SetupError,
     clock::SystemClock,
     config::Settings,
-    telemetry::init_logs,
+    telemetry::{LogQueue, init_queued_logs},
 };
 
 /// Run the service: read events, decide, award, publish, serve HTTP
@@ -30,8 +30,14 @@ pub(super) struct Arguments {
     roles: Option<Roles>,
 }
 
-pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), CliError> {
-    init_logs(settings.log_format, &settings.log_filter)?;
+pub(super) fn run(settings: Settings, arguments: Arguments) -> Result<(), CliError> {
+    let logs = Arc::new(init_queued_logs(settings.log_format, &settings.log_filter)?);
+    let ended = wait_for(serve(settings, arguments, Arc::clone(&logs)));
+    logs.end();
+    ended
+}
+
+async fn serve(settings: Settings, arguments: Arguments, logs: Arc<LogQueue>) -> Result<(), CliError> {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -43,13 +49,14 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
             Ok(wrong) => wrong.into(),
             Err(error) => CliError::chain(&error),
         })?;
+    app.metrics().count_dropped_lines_of(&logs);
     if is_embedded {
         print(&format!(
             "embedded broker: KAFKA_BOOTSTRAP_SERVERS={} (it keeps nothing)",
             app.bootstrap_servers()
         ))?;
     }
-    app.run(signals::termination())
+    app.run(signals::termination(move || logs.end()))
         .await
         .map_err(|error| CliError::chain(&error))
 }

@@ -239,7 +239,10 @@ mod tests {
         later(&second);
         assert_eq!(health.hanging_at(long_after + HANGS_AFTER), None);
         first.alive();
-        assert!(health.hanging_at(long_after + HANGS_AFTER).is_some(), "a sign of life counts");
+        assert!(
+            health.hanging_at(long_after + HANGS_AFTER).is_some(),
+            "a sign of life counts"
+        );
     }
 
     #[test]

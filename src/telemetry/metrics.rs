@@ -1,9 +1,17 @@
 //! Metrics: each declared once, its help text beside it.
 
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use tracing_appender::non_blocking::ErrorCounter;
+
+use super::LogQueue;
 
 /// Seconds from a millisecond to ten minutes.
 const LATENCY: [f64; 16] = [
@@ -16,6 +24,7 @@ macro_rules! metrics {
         #[derive(Debug)]
         pub struct Metrics {
             registry: Registry,
+            log_lines: DroppedLines,
             $( $(#[doc = $help])+ pub $field: $kind, )+
         }
 
@@ -31,7 +40,7 @@ macro_rules! metrics {
                 registry
                     .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
                     .expect("process metrics have names of their own");
-                let metrics = Self { registry, $( $field, )+ };
+                let metrics = Self { registry, log_lines: DroppedLines::default(), $( $field, )+ };
                 metrics.start_at_zero();
                 metrics
             }
@@ -98,13 +107,37 @@ metrics! {
     sweeper_repairs: IntCounter("sweeper_repairs_total"),
     /// Learners that the backfill of the active configuration has evaluated.
     backfill_learners: IntCounter("backfill_learners_total"),
+    /// Lines of the log that were dropped because nobody took them.
+    log_dropped: IntCounter("log_dropped_total"),
     /// 1, with the version and the commit of this build.
     build_info: IntGaugeVec("build_info", ["version", "commit"]),
 }
 
+/// What the queue of the log counts, and how much of it is in the metric.
+#[derive(Debug, Default)]
+struct DroppedLines {
+    counter: OnceLock<ErrorCounter>,
+    told: AtomicUsize,
+}
+
+impl DroppedLines {
+    /// Those since the last call.
+    fn new_ones(&self) -> usize {
+        let dropped = self.counter.get().map_or(0, ErrorCounter::dropped_lines);
+        dropped.saturating_sub(self.told.fetch_max(dropped, Ordering::Relaxed))
+    }
+}
+
 impl Metrics {
+    /// Counts what this queue drops; only the first one that is given.
+    pub fn count_dropped_lines_of(&self, log: &LogQueue) {
+        drop(self.log_lines.counter.set(log.dropped()));
+    }
+
     /// The Prometheus text of every metric.
     pub fn render(&self) -> String {
+        self.log_dropped
+            .inc_by(u64::try_from(self.log_lines.new_ones()).unwrap_or(u64::MAX));
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
             .unwrap_or_default()

@@ -3,5 +3,5 @@
 mod logs;
 mod metrics;
 
-pub use logs::{LogFormat, LogsError, init_logs};
+pub use logs::{LogFormat, LogQueue, LogsError, init_logs, init_queued_logs};
 pub use metrics::Metrics;

@@ -31,6 +31,7 @@ mod model;
 mod model_check;
 mod open_edx_semantics;
 mod own_backend;
+mod program;
 mod properties;
 mod requested;
 mod story;

@@ -90,7 +90,7 @@ async fn see_through(
     let stop = CancellationToken::new();
     let asked_to = stop.clone();
     tokio::spawn(async move {
-        if signals::termination().await.is_ok() {
+        if signals::termination(|| {}).await.is_ok() {
             asked_to.cancel();
         }
     });

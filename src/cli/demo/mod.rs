@@ -13,11 +13,12 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use clap::Args;
 
 use self::{place::Place, screen::Screen, story::Story, telling::Telling};
-use super::CliError;
+use super::{CliError, wait_for};
 use crate::{
     app::{App, roles::Roles, signals},
     clock::{Clock, SystemClock},
-    telemetry::init_logs,
+    config::Settings,
+    telemetry::{LogQueue, init_queued_logs},
 };
 
 /// See the whole story, with nothing else installed
@@ -44,13 +45,20 @@ pub(super) struct Arguments {
 /// Everything is inside the process: it takes moments.
 const PREPARATION: Duration = Duration::from_secs(20);
 
-pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
+pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
     let place = Place::make(arguments.keep.as_deref())?;
     let settings = place.settings()?;
-    init_logs(settings.log_format, &settings.log_filter)?;
+    let logs = Arc::new(init_queued_logs(settings.log_format, &settings.log_filter)?);
+    let ended = wait_for(show(place, settings, arguments, Arc::clone(&logs)));
+    logs.end();
+    ended
+}
+
+async fn show(place: Place, settings: Settings, arguments: Arguments, logs: Arc<LogQueue>) -> Result<(), CliError> {
     let topics = settings.topics.clone();
     let app = App::start(settings, Roles::ALL, Arc::new(SystemClock)).await;
     let app = app.map_err(|error| CliError::chain(&error))?;
+    app.metrics().count_dropped_lines_of(&logs);
     // What fails there is told by what follows.
     drop(tokio::time::timeout(PREPARATION, app.prepared()).await);
     let rules = samples::store(app.store())?;
@@ -68,7 +76,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     let (told, outcome) = tokio::sync::oneshot::channel();
     let ending = async move {
         tokio::select! {
-            signal = signals::termination() => signal,
+            signal = signals::termination(move || logs.end()) => signal,
             result = telling.tell() => {
                 drop(told.send(result));
                 Ok::<(), io::Error>(())

@@ -52,7 +52,8 @@ async fn a_process_that_hangs_is_not_alive() {
     let hangs = Arc::new(AtomicBool::new(false));
     let said = Arc::clone(&hangs);
     let site = Site::hanging(Box::new(move || {
-        said.load(Ordering::SeqCst).then(|| "A consumer hangs: restart it.".to_owned())
+        said.load(Ordering::SeqCst)
+            .then(|| "A consumer hangs: restart it.".to_owned())
     }));
     assert_eq!(site.get("/livez", &[]).await.status, StatusCode::OK);
     hangs.store(true, Ordering::SeqCst);

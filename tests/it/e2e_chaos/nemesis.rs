@@ -103,13 +103,13 @@ pub fn torment_processes(apps: &mut [BinaryApp], start: Instant, duration: Durat
             history
                 .violations
                 .push(format!("process {number} ended by itself: {status}"));
-            app.launch();
+            app.launch_again();
         }
         match blow {
             Blow::Kill => {
                 app.kill();
                 let gone = deck.hold(0, 3_000);
-                app.launch();
+                app.launch_again();
                 history.note("kill -9", &format!("{number} for {gone:.1?}"));
             }
             Blow::Pause | Blow::Stall => {
@@ -131,7 +131,7 @@ pub fn torment_processes(apps: &mut [BinaryApp], start: Instant, duration: Durat
                         .push(format!("process {number} did not end when it was told so"));
                 }
                 deck.hold(0, 2_000);
-                app.launch();
+                app.launch_again();
             }
         }
     }

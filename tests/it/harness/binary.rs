@@ -17,31 +17,65 @@ pub struct BinaryApp {
     log: PathBuf,
     roles: &'static str,
     may_panic: bool,
+    /// Kept open.
+    _pipe: Option<std::fs::File>,
 }
+
+const ALL_ROLES: &str = "ingest,award,publish,http";
 
 impl BinaryApp {
     /// Starts the program and waits until it is ready.
     /// It needs a broker that is there.
     pub fn start(plan: Plan) -> Self {
-        Self::with_roles(plan, "ingest,award,publish,http")
+        Self::with_roles(plan, ALL_ROLES)
     }
 
     /// The same with some of the loops only; `http` has to be among them.
-    pub fn with_roles(mut plan: Plan, roles: &'static str) -> Self {
+    pub fn with_roles(plan: Plan, roles: &'static str) -> Self {
+        let app = Self::launch_with_roles(plan, roles);
+        app.wait_until_ready();
+        app
+    }
+
+    /// Starts the program and waits for nothing.
+    pub fn launch(plan: Plan) -> Self {
+        Self::launch_with_roles(plan, ALL_ROLES)
+    }
+
+    /// Starts the program and waits until it is ready; what it says goes into a pipe that nobody reads, and
+    /// [`Self::log`] knows nothing.
+    pub fn start_unheard(plan: Plan) -> Self {
+        let directory = process::directory("accolade", None);
+        let pipe = directory.join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+        // Open for both, so that nobody waits for the other end.
+        let end = std::fs::File::options().read(true).write(true).open(&pipe);
+        let mut app = Self::launched(plan, ALL_ROLES, directory.join("log"), &pipe);
+        app._pipe = Some(end.expect("the pipe can be opened"));
+        app.wait_until_ready();
+        app
+    }
+
+    fn launch_with_roles(plan: Plan, roles: &'static str) -> Self {
+        let log = process::directory("accolade", None).join("log");
+        let output = log.clone();
+        Self::launched(plan, roles, log, &output)
+    }
+
+    fn launched(mut plan: Plan, roles: &'static str, log: PathBuf, output: &Path) -> Self {
         let bootstrap = plan.settings.get("KAFKA_BOOTSTRAP_SERVERS").expect("a broker").clone();
         let address = format!("127.0.0.1:{}", process::free_port());
         plan.set("HTTP_LISTEN", &address);
-        let log = process::directory("accolade", None).join("log");
-        let process = spawn(&plan.program, &plan.settings, roles, &log);
-        let app = Self {
+        let process = spawn(&plan.program, &plan.settings, roles, output);
+        Self {
             world: World::new(plan, &bootstrap, format!("http://{address}")),
             process,
             log,
             roles,
             may_panic: false,
-        };
-        app.wait_until_ready();
-        app
+            _pipe: None,
+        }
     }
 
     /// The same again after an end, on the same port and database.
@@ -50,7 +84,7 @@ impl BinaryApp {
     }
 
     /// The same without waiting for anything: what it needs may be away.
-    pub fn launch(&mut self) {
+    pub fn launch_again(&mut self) {
         assert!(self.process.has_ended(), "it still runs");
         self.process = spawn(&self.world.program, &self.world.settings, self.roles, &self.log);
     }
@@ -102,7 +136,17 @@ impl BinaryApp {
 
     /// SIGTERM; returns its exit code.
     pub fn terminate(&self) -> Option<i32> {
-        self.process.signal("TERM");
+        self.signal("TERM");
+        self.exit_code()
+    }
+
+    /// Sends a signal: `TERM`, `INT`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Waits until it has ended.
+    pub fn exit_code(&self) -> Option<i32> {
         process::wait_until("the program ends", std::time::Duration::from_secs(40), || {
             self.process.has_ended()
         });

@@ -135,6 +135,13 @@ impl World {
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
+    /// Gets a path of a service that may not listen yet: status and JSON.
+    pub async fn try_get(&self, path: &str) -> Option<(u16, Value)> {
+        let response = self.client.get(format!("{}{path}", self.http)).send().await.ok()?;
+        let status = response.status().as_u16();
+        Some((status, response.json().await.unwrap_or(Value::Null)))
+    }
+
     /// Gets a path as text.
     pub async fn text(&self, path: &str) -> String {
         let response = self.client.get(format!("{}{path}", self.http)).send().await;
