@@ -120,6 +120,7 @@ pub(super) fn backend(
                 base_url: own.base_url.clone(),
                 username: own.username.clone(),
                 password: own.password.clone(),
+                password_file: own.password_file.clone(),
                 issuer_slug: own.issuer_slug.clone(),
                 tokens_cache_key: own.tokens_cache_key.clone(),
                 timeout: own.timeout,

@@ -30,6 +30,7 @@ pub(super) fn remote(settings: &Settings) -> Result<Option<Arc<dyn BadgingBacken
                 base_url: badgr.base_url.clone(),
                 username: badgr.username.clone(),
                 password: badgr.password.clone(),
+                password_file: badgr.password_file.clone(),
                 issuer_slug: badgr.issuer_slug.clone(),
                 tokens_cache_key: badgr.tokens_cache_key.clone(),
                 timeout: badgr.timeout,

@@ -102,6 +102,8 @@ pub struct Badgr {
     pub username: String,
     /// `BADGR_PASSWORD`
     pub password: Secret,
+    /// `BADGR_PASSWORD_FILE`, if the password comes from there
+    pub password_file: Option<PathBuf>,
     /// `BADGR_ISSUER_SLUG`
     pub issuer_slug: String,
     /// `BADGR_TOKENS_CACHE_KEY`
@@ -267,6 +269,7 @@ fn backend(values: &mut Values) -> Backend {
             base_url: values.required_url("BADGR_BASE_URL", "the badgr backend"),
             username: values.required("BADGR_USERNAME", "the badgr backend"),
             password: Secret::new(values.required("BADGR_PASSWORD", "the badgr backend")),
+            password_file: values.file("BADGR_PASSWORD"),
             issuer_slug: values.required("BADGR_ISSUER_SLUG", "the badgr backend"),
             tokens_cache_key: values
                 .text("BADGR_TOKENS_CACHE_KEY")

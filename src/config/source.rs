@@ -87,6 +87,8 @@ pub(super) enum Raw {
 #[derive(Debug, Default)]
 pub(super) struct Source {
     pub(super) values: BTreeMap<String, (Raw, Place)>,
+    /// The files that variables ending in `_FILE` name, by the setting whose value they hold.
+    pub(super) files: BTreeMap<String, PathBuf>,
 }
 
 impl Source {
@@ -196,6 +198,7 @@ impl Source {
                     Ok(text) => {
                         let text = text.trim_end_matches(['\r', '\n']).to_owned();
                         if !text.is_empty() {
+                            self.files.insert(name.to_owned(), path.into());
                             self.values
                                 .insert(name.to_owned(), (Raw::Untyped(text), place(&file_variable)));
                         }

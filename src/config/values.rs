@@ -1,6 +1,6 @@
 //! Typed access to raw values; what is wrong is collected, so that all of it is told at once.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, str::FromStr};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, str::FromStr};
 
 use super::{
     names::{is_kafka_property, kafka_property},
@@ -148,6 +148,11 @@ impl Values {
             self.error(name, no_credentials(name));
         }
         Some(text)
+    }
+
+    /// The file that the value of this setting was read from, if it was.
+    pub(super) fn file(&self, name: &str) -> Option<PathBuf> {
+        self.source.files.get(name).cloned()
     }
 
     /// The content of a badge image's file. Neither the path nor the content is quoted.

@@ -78,6 +78,7 @@ fn settings(url: &str, timeout: Duration) -> Settings {
         base_url: url.to_owned(),
         username: USERNAME.to_owned(),
         password: Secret::new(PASSWORD),
+        password_file: None,
         issuer_slug: ISSUER_SLUG.to_owned(),
         tokens_cache_key: "badgr-tokens".to_owned(),
         timeout,

@@ -7,7 +7,7 @@ use accolade::store::awards;
 
 use crate::harness::app::TestApp;
 use crate::harness::events::{Event, Learner, course};
-use crate::harness::fake_badgr::{FakeBadgr, Fault, Operation};
+use crate::harness::fake_badgr::{FakeBadgr, Fault, Operation, PASSWORD};
 use crate::harness::world::{PATIENCE, eventually, once_each};
 
 async fn started(badgr: &FakeBadgr) -> TestApp {
@@ -151,4 +151,31 @@ async fn many_awards_cost_one_token_and_an_expired_one_is_replaced() {
     .await;
     assert!(badgr.token_requests().len() <= 3, "{:?}", badgr.token_requests());
     assert_eq!(badgr.assertions().len(), 29);
+}
+
+#[tokio::test]
+async fn a_password_that_is_replaced_in_its_file_needs_no_restart() {
+    let badgr = FakeBadgr::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("password");
+    std::fs::write(&file, "an old one\n").expect("written");
+    let app = TestApp::builder()
+        .badgr(&badgr)
+        // Empty counts as not set.
+        .setting("BADGR_PASSWORD", "")
+        .setting("BADGR_PASSWORD_FILE", &file.display().to_string())
+        .start();
+    app.activate("1,one", "", "");
+    let ada = Learner::new(1);
+    app.topics
+        .publish_events(&[Event::enrollment_created(&ada, &course(1))]);
+    eventually("the old password is refused", PATIENCE, async || {
+        app.database
+            .count("award", "last_error LIKE '%refuses BADGR_USERNAME and BADGR_PASSWORD%'")
+            == 1
+    })
+    .await;
+    std::fs::write(&file, format!("{PASSWORD}\n")).expect("written");
+    published(&app, &badgr, &ada, 1, "issued with the new password").await;
+    assert!(!app.log().contains("an old one"), "a password is in the log");
 }

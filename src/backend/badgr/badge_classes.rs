@@ -94,6 +94,7 @@ mod tests {
             base_url: "https://badgr.example".to_owned(),
             username: "u".to_owned(),
             password: Secret::new("hunter2"),
+            password_file: None,
             issuer_slug: "i1".to_owned(),
             tokens_cache_key: "badgr-tokens".to_owned(),
             timeout: Duration::from_secs(10),

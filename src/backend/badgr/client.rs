@@ -1,6 +1,6 @@
 //! Badgr's API, version 2: addresses, tokens, and one call.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
@@ -208,12 +208,16 @@ fn at(base: &Url, path: &[&str]) -> Url {
 
 fn ask(settings: &Settings, exchange: Arc<Exchange>, url: Url) -> Ask {
     let (username, password) = (settings.username.clone(), settings.password.clone());
+    let password_file = settings.password_file.clone();
     Box::new(move |grant| {
         let form: Vec<(&str, String)> = match &grant {
             Grant::Password => vec![
                 ("grant_type", "password".to_owned()),
                 ("username", username.clone()),
-                ("password", password.expose().to_owned()),
+                (
+                    "password",
+                    replaced(password_file.as_deref()).unwrap_or_else(|| password.expose().to_owned()),
+                ),
             ],
             Grant::Refresh(token) => vec![
                 ("grant_type", "refresh_token".to_owned()),
@@ -231,6 +235,14 @@ fn ask(settings: &Settings, exchange: Arc<Exchange>, url: Url) -> Ask {
             }
         })
     })
+}
+
+/// What the file of the password holds by now: a line.
+fn replaced(file: Option<&Path>) -> Option<String> {
+    let text = std::fs::read_to_string(file?)
+        .inspect_err(|error| tracing::warn!("BADGR_PASSWORD_FILE: the file cannot be read: {error}"))
+        .ok()?;
+    Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty())
 }
 
 fn granted(answer: &Answer) -> Granted {

@@ -33,6 +33,9 @@ pub struct Settings {
     pub username: String,
     /// `BADGR_PASSWORD`.
     pub password: Secret,
+    /// `BADGR_PASSWORD_FILE`: read again before each log-in, so that a new password needs no restart. While it cannot be
+    /// read, or is empty, [`Settings::password`] is sent.
+    pub password_file: Option<PathBuf>,
     /// `BADGR_ISSUER_SLUG`: the issuer's entity id.
     pub issuer_slug: String,
     /// `BADGR_TOKENS_CACHE_KEY`.

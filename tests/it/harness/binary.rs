@@ -117,11 +117,6 @@ impl BinaryApp {
         self.world.dead_letters = number;
     }
 
-    /// A signal that does not end it: `STOP`, `CONT`.
-    pub fn signal(&self, name: &str) {
-        self.process.signal(name);
-    }
-
     /// How it ended; nothing as long as it runs.
     pub fn ended(&self) -> Option<ExitStatus> {
         self.process.exit_status()
@@ -140,7 +135,7 @@ impl BinaryApp {
         self.exit_code()
     }
 
-    /// Sends a signal: `TERM`, `INT`.
+    /// Sends a signal: `TERM`, `INT`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);
     }
