@@ -154,6 +154,39 @@ async fn many_awards_cost_one_token_and_an_expired_one_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_redirect_is_followed_nowhere() {
+    let (badgr, other) = (FakeBadgr::start().await, FakeBadgr::start().await);
+    let app = started(&badgr).await;
+    app.activate("1,one", "", "");
+    for (id, (operation, status)) in (1..).zip([
+        (Operation::Award, 302),
+        (Operation::Award, 307),
+        (Operation::Award, 308),
+        (Operation::MakeBadgeClass, 307),
+        (Operation::Token, 307),
+    ]) {
+        if operation == Operation::Token {
+            badgr.expire_tokens();
+        }
+        let learner = Learner::new(id);
+        badgr.order(operation, Fault::Redirect(status, format!("{}/elsewhere", other.url())));
+        let event = match operation {
+            Operation::MakeBadgeClass => Event::certificate_generated(&learner, &course(1)),
+            _ => Event::enrollment_created(&learner, &course(1)),
+        };
+        app.topics.publish_events(&[event]);
+        published(&app, &badgr, &learner, 1, &format!("issued after {status}")).await;
+        assert_eq!(badgr.faults_left(), 0, "{operation:?} {status} was not met");
+    }
+    for method in ["GET", "POST", "PUT", "DELETE", "HEAD"] {
+        assert!(
+            other.requests(method, "/").is_empty(),
+            "{method}: a redirect was followed"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_password_that_is_replaced_in_its_file_needs_no_restart() {
     let badgr = FakeBadgr::start().await;
     let directory = tempfile::tempdir().expect("a directory");

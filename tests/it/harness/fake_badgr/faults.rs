@@ -54,6 +54,8 @@ pub enum Fault {
     BadRequest(String),
     /// Not done; this status with this body as `text/html`.
     Status(u16, String),
+    /// Not done; this status, and this URL as `Location`.
+    Redirect(u16, String),
 }
 
 /// The orders.

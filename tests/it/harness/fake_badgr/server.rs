@@ -249,6 +249,11 @@ fn instead(fault: &Fault) -> Option<Ending> {
         Fault::Throttled(expires) => Ending::Answer(Answer::throttled(*expires)),
         Fault::BadRequest(body) => Ending::Answer(Answer::new(400, api::LD_JSON, body.as_bytes())),
         Fault::Status(status, body) => Ending::Answer(Answer::new(*status, HTML, body.as_bytes())),
+        Fault::Redirect(status, url) => {
+            let mut answer = Answer::new(*status, HTML, "");
+            answer.headers.push((header::LOCATION, url.clone()));
+            Ending::Answer(answer)
+        }
         Fault::HangAfter | Fault::ErrorAfter | Fault::ResetAfter | Fault::Truncated | Fault::Slow(_) => {
             return None;
         }
