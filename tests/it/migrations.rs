@@ -1,7 +1,7 @@
 //! Both databases have the same tables, and the code knows them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
 use accolade::clock::SystemClock;
 use accolade::store::{Settings, Store};
@@ -84,6 +84,44 @@ fn the_code_knows_the_tables_of_sqlite_as_they_are() {
     let found = parsed(lines.into_iter());
     assert!(found.len() >= 10, "{found:?}");
     assert_eq!(found, schema());
+}
+
+#[test]
+fn processes_that_start_together_run_each_migration_once() {
+    let database = Database::of_environment();
+    if database.url().starts_with("sqlite") {
+        return;
+    }
+    let stores: Vec<Store> = (0..8)
+        .map(|_| {
+            let settings = Settings {
+                url: database.url().parse().expect("a URL"),
+                pool_size: 1,
+            };
+            Store::open(&settings, Arc::new(SystemClock), Arc::new(Metrics::new()))
+        })
+        .collect();
+    let together = Barrier::new(stores.len());
+    let mut ran: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = stores
+            .iter()
+            .map(|store| {
+                scope.spawn(|| {
+                    together.wait();
+                    store.migrate().expect("the migrations run")
+                })
+            })
+            .collect();
+        let ran = threads.into_iter().flat_map(|thread| thread.join().expect("no panic"));
+        ran.collect()
+    });
+    ran.sort();
+    let number = ran.len();
+    ran.dedup();
+    assert_eq!((ran.len(), number > 1), (number, true), "{ran:?}: each ran once");
+    for store in &stores {
+        assert_eq!(store.pending_migrations().expect("it looks"), Vec::<String>::new());
+    }
 }
 
 #[test]
