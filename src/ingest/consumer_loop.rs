@@ -1,5 +1,6 @@
 //! A consumer's loop: poll, decode, apply, and only then move the offsets.
 
+mod measuring;
 mod standing;
 
 use std::{
@@ -31,7 +32,6 @@ const POLL: Duration = Duration::from_millis(100);
 /// bounds. Each batch costs a dozen statements and a commit, whatever it holds: a processor that has too much to do gets
 /// fewer and larger ones.
 const GATHER: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_millis(50);
-const LAG: Duration = Duration::from_secs(1);
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
@@ -104,12 +104,13 @@ pub fn run(kafka: &kafka::Settings, topics: &Topics, settings: &Settings, shared
         mode: Mode::Starting { look: Instant::now() },
         undone: BTreeMap::new(),
         failures: 0,
-        lag_at: Instant::now(),
+        measure_at: Instant::now(),
         commit_at: Instant::now(),
         next_batch_at: Instant::now(),
         uncommitted: false,
         rebalances: 0,
         lagging: Vec::new(),
+        offset_resets: 0,
     };
     let mut ended = Ok(());
     while ended.is_ok() && !shared.stop.is_cancelled() {
@@ -146,18 +147,19 @@ struct Reading<'a> {
     /// The first offset of each partition that was polled and is not done.
     undone: BTreeMap<(Arc<str>, i32), i64>,
     failures: u32,
-    lag_at: Instant,
+    measure_at: Instant,
     commit_at: Instant,
     next_batch_at: Instant,
     uncommitted: bool,
     rebalances: u64,
     lagging: Vec<(String, String)>,
+    offset_resets: u64,
 }
 
 impl Reading<'_> {
     fn round(&mut self) -> Result<(), IngestError> {
         self.entry.alive();
-        self.measure_lag();
+        self.measure();
         self.commit_now_and_then();
         let polled = self
             .consumer
@@ -338,26 +340,6 @@ impl Reading<'_> {
             tracing::warn!(error.code = error.code(), "offsets were not committed: {error}");
         }
         self.uncommitted |= hit(Place::AfterOffsets).is_err();
-    }
-
-    fn measure_lag(&mut self) {
-        if self.lag_at > Instant::now() {
-            return;
-        }
-        self.lag_at = Instant::now() + LAG;
-        let gauge = &self.shared.metrics.consumer_lag;
-        let lag = self.consumer.lag();
-        let labels = |lag: &kafka::PartitionLag| (lag.topic.clone(), lag.partition.to_string());
-        let lagging: Vec<(String, String)> = lag.iter().map(labels).collect();
-        for (topic, partition) in self.lagging.iter().filter(|gone| !lagging.contains(gone)) {
-            // Another consumer of this process may hold it, and says so within a second.
-            drop(gauge.remove_label_values(&[topic, partition]));
-        }
-        for (lag, (topic, partition)) in lag.iter().zip(&lagging) {
-            let records = i64::try_from(lag.records).unwrap_or(i64::MAX);
-            gauge.with_label_values(&[topic, partition]).set(records);
-        }
-        self.lagging = lagging;
     }
 
     fn close(self) {

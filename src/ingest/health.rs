@@ -15,6 +15,9 @@ const ERROR_STANDS: Duration = Duration::from_secs(90);
 /// and again ends within three minutes; while it waits for the database or for Kafka, each look is.
 const HANGS_AFTER: Duration = Duration::from_secs(600);
 
+/// A member of the group that has no partition for so long is told of.
+const IDLE_AFTER: Duration = Duration::from_secs(300);
+
 /// Why a consumer stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paused {
@@ -59,6 +62,9 @@ struct State {
     paused: Option<Paused>,
     error: Option<Failure>,
     alive_at: Instant,
+    /// Since when it is a member of the group that holds no partition.
+    idle_since: Option<Instant>,
+    idle_told: bool,
 }
 
 /// What went wrong with reading.
@@ -135,6 +141,8 @@ impl Health {
             paused: None,
             error: None,
             alive_at: Instant::now(),
+            idle_since: None,
+            idle_told: false,
         });
         Entry {
             health: Arc::clone(self),
@@ -183,6 +191,27 @@ impl State {
 impl Entry {
     pub(super) fn alive(&self) {
         self.change(|state| state.alive_at = Instant::now());
+    }
+
+    /// Counts the partitions that this process holds. True once this consumer has been a member without one for five
+    /// minutes; once for each such time.
+    pub(super) fn look_at_partitions(&self, now: Instant) -> bool {
+        let held: usize = {
+            let consumers = self.health.consumers();
+            consumers.iter().map(|state| state.status.assignment().len()).sum()
+        };
+        let gauge = &self.health.metrics.consumer_assigned_partitions;
+        gauge.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.change(|state| {
+            if !state.status.has_joined() || state.status.is_assigned() {
+                (state.idle_since, state.idle_told) = (None, false);
+                return false;
+            }
+            let since = *state.idle_since.get_or_insert(now);
+            let tell = !state.idle_told && now.saturating_duration_since(since) >= IDLE_AFTER;
+            state.idle_told |= tell;
+            tell
+        })
     }
 
     /// Keeps the last error; says whether it is another than before.
@@ -243,6 +272,29 @@ mod tests {
             health.hanging_at(long_after + HANGS_AFTER).is_some(),
             "a sign of life counts"
         );
+    }
+
+    #[test]
+    fn a_member_without_a_partition_is_told_of_once_and_is_ready() {
+        let metrics = Arc::new(Metrics::new());
+        let health = Arc::new(Health::new(2, Arc::clone(&metrics)));
+        let (status, other) = (ConsumerStatus::detached(), ConsumerStatus::detached());
+        let (idle, busy) = (health.enter(status.clone()), health.enter(other.clone()));
+        let begun = Instant::now();
+        assert!(!idle.look_at_partitions(begun), "it has not joined");
+        let partition = ("enrollment.created".to_owned(), 0);
+        status.give(&[]);
+        other.give(&[partition.clone(), ("enrollment.created".to_owned(), 1)]);
+        let looks = |entry: &Entry, after: Duration| entry.look_at_partitions(begun + after);
+        assert!(!looks(&idle, Duration::ZERO) && !looks(&busy, Duration::ZERO));
+        assert_eq!(metrics.consumer_assigned_partitions.get(), 2);
+        let later = IDLE_AFTER / 2;
+        assert!(!looks(&idle, later) && looks(&idle, IDLE_AFTER) && !looks(&busy, IDLE_AFTER));
+        assert!(!looks(&idle, 2 * IDLE_AFTER), "once");
+        assert_eq!(health.problems(), []);
+        status.give(&[partition]);
+        assert!(!looks(&idle, 3 * IDLE_AFTER));
+        assert_eq!(metrics.consumer_assigned_partitions.get(), 3);
     }
 
     #[test]

@@ -255,6 +255,11 @@ impl Consumer {
         self.status().rebalances()
     }
 
+    /// See [`ConsumerStatus::offset_resets`].
+    pub fn offset_resets(&self) -> u64 {
+        self.status().offset_resets()
+    }
+
     /// See [`ConsumerStatus::lag`].
     pub fn lag(&self) -> Vec<PartitionLag> {
         self.status().lag()

@@ -1,6 +1,6 @@
 //! What librdkafka says about itself: its log, and whether the brokers can be reached and why not.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -17,6 +17,7 @@ pub(super) struct Observer {
     down: AtomicBool,
     reason: Mutex<Option<String>>,
     refused: AtomicBool,
+    offset_resets: AtomicU64,
 }
 
 impl Observer {
@@ -27,6 +28,7 @@ impl Observer {
             down: AtomicBool::new(false),
             reason: Mutex::new(None),
             refused: AtomicBool::new(false),
+            offset_resets: AtomicU64::new(0),
         }
     }
 
@@ -37,6 +39,14 @@ impl Observer {
         match (level, facility) {
             (_, "FAIL" | "ERROR" | "CONFWARN") => {
                 debug!(kafka.role = role, "librdkafka {facility}: {message}");
+            }
+            // So much is said of an offset only when it is reset: the records from there on are not in the log any more.
+            (RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning, "OFFSET") => {
+                self.offset_resets.fetch_add(1, Ordering::Relaxed);
+                error!(
+                    kafka.role = role,
+                    "records may be lost, for Kafka does not hold them any more (retention, or a topic made anew): {message}"
+                );
             }
             (RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical, _) => {
                 error!(kafka.role = role, "librdkafka {facility}: {message}");
@@ -77,6 +87,11 @@ impl Observer {
         if self.down.swap(false, Ordering::Relaxed) {
             info!(kafka.role = self.role, "Kafka can be reached again");
         }
+    }
+
+    /// How often reading went on elsewhere than where it was to, because that place was not in the log.
+    pub(super) fn offset_resets(&self) -> u64 {
+        self.offset_resets.load(Ordering::Relaxed)
     }
 
     /// No broker could be reached since one last answered.

@@ -46,6 +46,12 @@ impl ConsumerStatus {
         self.0.rebalances.load(Ordering::Relaxed)
     }
 
+    /// How often a partition was read on from its beginning because the offset to go on from was not in the log any
+    /// more: retention was faster than the group, or the topic was made anew.
+    pub fn offset_resets(&self) -> u64 {
+        self.0.observer.offset_resets()
+    }
+
     /// What is still to be done in each partition held. A partition of which it is not known yet is
     /// absent. As old as the last statistics: about five seconds while the consumer is polled.
     pub fn lag(&self) -> Vec<PartitionLag> {

@@ -73,6 +73,10 @@ metrics! {
     consumer_time_lag: Gauge("consumer_time_lag_seconds"),
     /// 1 while consumers of this process stand still, by why: dead_letters, database.
     consumer_paused: IntGaugeVec("consumer_paused", ["reason"]),
+    /// Partitions that the consumers of this process hold.
+    consumer_assigned_partitions: IntGauge("consumer_assigned_partitions"),
+    /// Times that a partition was read on from its beginning because Kafka did not hold the next record any more.
+    consumer_offset_resets: IntCounter("consumer_offset_resets_total"),
     /// Awards decided, by the kind of their rule.
     awards_decided: IntCounterVec("awards_decided_total", ["kind"]),
     /// Awards in the database, by state.

@@ -13,12 +13,13 @@ use accolade::kafka;
 use accolade::store::{self, Store, badge_classes, completion_images};
 use accolade::telemetry::Metrics;
 use accolade::wire::decode::TopicTypes;
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::harness::events::{Event, Learner, course};
 use crate::harness::images;
 use crate::harness::kafka::RealKafka;
 use crate::harness::postgres::Postgres;
@@ -38,6 +39,7 @@ struct Group {
 
 struct Member {
     stop: CancellationToken,
+    metrics: Arc<Metrics>,
     thread: JoinHandle<Result<(), IngestError>>,
 }
 
@@ -49,7 +51,7 @@ impl Group {
             store: open(&self.url),
             rules: Arc::default(),
             health: Arc::new(Health::new(1, Arc::clone(&metrics))),
-            metrics,
+            metrics: Arc::clone(&metrics),
             awards: Arc::new(Notify::new()),
             announcements: Arc::default(),
             stop: stop.clone(),
@@ -60,7 +62,7 @@ impl Group {
             ..ingest::Settings::default()
         };
         let thread = std::thread::spawn(move || ingest::run(&kafka, &topics, &settings, &shared));
-        Member { stop, thread }
+        Member { stop, metrics, thread }
     }
 }
 
@@ -200,6 +202,79 @@ async fn consumers_that_come_and_go_and_a_database_that_crashes_lose_and_double_
     }
     let letters = lines("SELECT DISTINCT topic || record_partition || ' ' || record_offset FROM dead_letter");
     assert_eq!(letters.len(), POISON);
+}
+
+#[tokio::test]
+async fn what_retention_took_before_it_was_read_is_counted_and_the_rest_is_read() {
+    let cluster = Postgres::shared();
+    let url = cluster.database();
+    open(&url).migrate().expect("migrations run");
+    let prefix = RealKafka::topic_prefix();
+    let bootstrap = RealKafka::shared().bootstrap();
+    let topics = Topics::new(&bootstrap, Some(&prefix));
+    make_topics(&bootstrap, &topics).await;
+    let group = Group {
+        url: url.clone(),
+        kafka: kafka::Settings {
+            group_id: prefix.clone(),
+            ..kafka::Settings::new(bootstrap.as_str())
+        },
+        topics: ingest::Topics {
+            names: TOPICS.map(|topic| topics.name(topic)).to_vec(),
+            types: TopicTypes::new([topics.name(TOPICS[0])], [topics.name(TOPICS[1])]),
+        },
+    };
+    let enrol = |ids: std::ops::RangeInclusive<i64>| {
+        let events: Vec<Event> = ids
+            .map(|id| Event::enrollment_created(&Learner::new(id), &course(1)))
+            .collect();
+        topics.publish_events(&events);
+    };
+    let known = || {
+        cluster.psql(
+            name_of(&url),
+            "SELECT string_agg(learner_id::text, ' ' ORDER BY learner_id) FROM learner",
+        )
+    };
+    let ids = |ids: &[std::ops::RangeInclusive<i64>]| {
+        let all = ids.iter().cloned().flatten().map(|id| id.to_string());
+        all.collect::<Vec<_>>().join(" ")
+    };
+
+    let first = group.join();
+    enrol(1..=10);
+    wait_until("the first are read", PATIENCE, || known() == ids(&[1..=10]));
+    let metrics = Arc::clone(&first.metrics);
+    first.leave();
+    assert_eq!(metrics.consumer_offset_resets.get(), 0);
+
+    enrol(11..=30);
+    delete_records(&bootstrap, &topics.name(TOPICS[0])).await;
+    enrol(31..=40);
+    let second = group.join();
+    wait_until("the last are read", PATIENCE, || known() == ids(&[1..=10, 31..=40]));
+    wait_until("the gap is counted", PATIENCE, || {
+        second.metrics.consumer_offset_resets.get() > 0
+    });
+    let counted = second.metrics.consumer_offset_resets.get();
+    assert!(counted <= 4, "{counted}: once for each partition at most");
+    second.leave();
+}
+
+/// As retention does: every record that is there now.
+async fn delete_records(bootstrap: &str, topic: &str) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()
+        .expect("a client");
+    let mut all = TopicPartitionList::new();
+    for partition in 0..4 {
+        all.add_partition_offset(topic, partition, Offset::End).expect("added");
+    }
+    let deleted = admin.delete_records(&all, &AdminOptions::new()).await;
+    for partition in deleted.expect("the broker answers").elements() {
+        partition.error().expect("deleted");
+    }
 }
 
 #[tokio::test]

@@ -132,6 +132,7 @@ async fn at_the_beginning_when_the_topic_was_made_anew() {
     close(first);
     let mut second = consumer(&broker, database_at(1000));
     assert_eq!(values(&read(&mut second, 1)), ["0"]);
+    assert_eq!(second.offset_resets(), 1);
     close(second);
 }
 
