@@ -155,7 +155,7 @@ impl App {
             self.outlet
                 .spawn("http", async move { Ok(http::serve(listener, state, close).await?) });
         }
-        self.spawn_preparation(settings, &writing, &prepared);
+        self.spawn_preparation(settings, roles, &writing, &prepared);
         if roles.ingest {
             let ingest = parts::ingest(settings, at_once);
             self.spawn_ingest(settings, &ingest, &reading, &health, &wakes, &prepared)?;
@@ -170,7 +170,13 @@ impl App {
     }
 
     /// Tables and topics; then the gauges of what is in the database.
-    fn spawn_preparation(&mut self, settings: &Settings, kafka: &kafka::Settings, prepared: &CancellationToken) {
+    fn spawn_preparation(
+        &mut self,
+        settings: &Settings,
+        roles: Roles,
+        kafka: &kafka::Settings,
+        prepared: &CancellationToken,
+    ) {
         let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
         let (kafka, topics) = (kafka.clone(), settings.topics.clone());
         let (stop, prepared) = (self.stop.clone(), prepared.clone());
@@ -179,7 +185,12 @@ impl App {
             if prepare::database(&store, migrate, &stop).await? && prepare::topics(&kafka, &topics, &stop).await? {
                 prepared.cancel();
                 tracing::info!("started");
-                issue::keep_gauges(store, metrics, stop.clone()).await;
+                let tell = async {
+                    if roles.ingest {
+                        prepare::tell_group(&kafka, &topics.read(), &stop).await;
+                    }
+                };
+                tokio::join!(tell, issue::keep_gauges(store, metrics, stop.clone()));
             }
             stop.cancelled().await;
             Ok(())

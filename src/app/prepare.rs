@@ -12,6 +12,9 @@ use crate::{
     store::{Disposition, Store, StoreError, completion_images},
 };
 
+/// How long one try to reach Kafka may take.
+const TELL_WITHIN: Duration = Duration::from_secs(20);
+
 /// Brings the tables to this version, or waits until somebody else did; `Ok(false)`: stopped before.
 pub(super) async fn database(store: &Arc<Store>, migrate: bool, stop: &CancellationToken) -> anyhow::Result<bool> {
     let step = || async {
@@ -65,6 +68,30 @@ pub(super) async fn topics(kafka: &kafka::Settings, topics: &Topics, stop: &Canc
     until_done("Kafka", stop, step, KafkaError::is_retriable)
         .await
         .context("the topics cannot be created; create them, or set CREATE_TOPICS=false")
+}
+
+/// Says once which cluster was reached, and what is read there as which group: another program of the same group would
+/// take partitions from this one.
+pub(super) async fn tell_group(kafka: &kafka::Settings, topics: &[String], stop: &CancellationToken) {
+    let mut attempts = 0;
+    let cluster = loop {
+        match kafka::admin::reach(kafka, TELL_WITHIN).await {
+            Ok(cluster) => break cluster,
+            Err(_) => attempts += 1,
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Backoff::DEPENDENCY.delay(attempts, rand::random())) => {}
+        }
+    };
+    let (group, id) = (&kafka.group_id, cluster.id.as_deref().unwrap_or("that has no id"));
+    let topics = topics.join(", ");
+    tracing::info!(
+        kafka.group = group,
+        kafka.cluster = id,
+        kafka.topics = topics,
+        "reading as group {group} in the Kafka cluster {id}: {topics}"
+    );
 }
 
 /// Does a step again until it is done. What is waited for is said once, and again when it is there.

@@ -143,6 +143,29 @@ async fn a_broker_that_is_down_at_the_start_is_waited_for() {
     assert_eq!(app.terminate(), Some(0), "{}", app.log());
 }
 
+#[tokio::test]
+async fn it_says_what_it_reads_where_and_how_many_partitions_it_holds() {
+    let (_broker, mut plan) = plan();
+    plan.set("KAFKA_GROUP_ID", "the-group");
+    let app = BinaryApp::start(plan);
+    eventually("it says what it reads", PATIENCE, async || {
+        app.log().contains("reading as group the-group in the Kafka cluster ")
+    })
+    .await;
+    let log = app.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("reading as group"))
+        .expect("said");
+    assert!(line.contains("enrollment.created, certificate.generated"), "{line}");
+    eventually("all partitions are counted", PATIENCE, async || {
+        let metrics = app.text("/metrics").await;
+        metrics.contains("accolade_consumer_assigned_partitions 8")
+    })
+    .await;
+    assert_eq!(app.terminate(), Some(0), "{}", app.log());
+}
+
 /// Asks `/livez` so often, over one connection.
 fn ask_often(app: &BinaryApp, times: usize) {
     let address = app.http.trim_start_matches("http://").to_owned();
