@@ -3,21 +3,21 @@
 //! A row is claimed, sent, acknowledged, marked: one that was acknowledged and not marked is sent again, with the same
 //! id. Of each learner only the first unpublished event can be claimed, so first appearances keep their order.
 
+mod refusals;
+mod sending;
 pub(crate) mod sent;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub use self::refusals::Refusals;
 use self::sent::Sent;
 use crate::{
     failpoint::{Place, hit},
-    kafka::{Producer, Receipt, SendError},
+    kafka::{Producer, SendError},
     store::{
         Patience, Store, StoreError, Tx,
         dead_letter_relay::{self, ClaimedDeadLetter, DeadLetterLease},
@@ -85,6 +85,8 @@ pub struct Publisher {
     pub metrics: Arc<Metrics>,
     /// Told that there is something to publish.
     pub wake: Arc<Notify>,
+    /// What Kafka does not take, for the probes.
+    pub refusals: Arc<Refusals>,
 }
 
 impl Publisher {
@@ -291,41 +293,6 @@ impl Publisher {
         Ok(went_out)
     }
 
-    /// Queues every record, in order, and waits for what the brokers say.
-    async fn send<T>(&self, records: Vec<(T, OutgoingRecord)>, stop: &CancellationToken) -> Sent<T, SendError> {
-        let mut queued: Vec<(T, Result<Receipt, SendError>)> = Vec::with_capacity(records.len());
-        for (item, record) in records {
-            let receipt = self.producer.enqueue(&record).await;
-            queued.push((item, receipt));
-        }
-        let mut sent = Sent::with_capacity(queued.len());
-        let lost = hit(Place::Sent).is_err();
-        let mut grace = Grace::new(stop);
-        for (item, receipt) in queued {
-            let delivered = match receipt {
-                Ok(receipt) => grace.bound(receipt.delivered()).await,
-                Err(error) => Some(Err(error)),
-            };
-            if let Some(Err(error)) = &delivered
-                && error.is_retriable()
-            {
-                tracing::debug!(error.code = error.code(), "not published yet: {error}");
-            }
-            let said = delivered
-                .map(|said| said.map(|_| ()))
-                .filter(|said| said.is_err() || !lost);
-            sent.note(item, said, SendError::is_retriable);
-        }
-        if !sent.again.is_empty() {
-            let again = sent.again.len();
-            tracing::warn!(
-                records.again = again,
-                "{again} records were not acknowledged and will be sent again"
-            );
-        }
-        sent
-    }
-
     fn with_record(&self, event: ClaimedEvent) -> (ClaimedEvent, OutgoingRecord) {
         let record = badge_record(
             self.topic(&event.event_type),
@@ -356,37 +323,6 @@ impl Publisher {
             () = self.wake.notified() => {}
             () = tokio::time::sleep(self.settings.poll) => {}
         }
-    }
-}
-
-/// After the word to stop, acknowledgements are awaited for a few seconds in all.
-struct Grace<'a> {
-    stop: &'a CancellationToken,
-    until: Option<Instant>,
-}
-
-impl<'a> Grace<'a> {
-    const LASTS: Duration = Duration::from_secs(5);
-
-    fn new(stop: &'a CancellationToken) -> Self {
-        Self { stop, until: None }
-    }
-
-    /// The future's answer, or nothing when its time is over.
-    async fn bound<F: Future>(&mut self, future: F) -> Option<F::Output> {
-        let mut future = std::pin::pin!(future);
-        if self.until.is_none() {
-            tokio::select! {
-                biased;
-                output = &mut future => return Some(output),
-                () = self.stop.cancelled() => self.until = Some(Instant::now() + Self::LASTS),
-            }
-        }
-        let left = self
-            .until
-            .unwrap_or_else(Instant::now)
-            .saturating_duration_since(Instant::now());
-        tokio::time::timeout(left, future).await.ok()
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 pub use self::parts::{Wakes, replayer};
-use self::{roles::Roles, supervisor::Supervisor};
+use self::{prepare::Waits, roles::Roles, supervisor::Supervisor};
 use crate::{
     backend::BadgingBackend,
     backfill::Backfill,
@@ -70,7 +70,7 @@ impl App {
             pool_size: settings.database_pool_size,
         };
         let store = Arc::new(Store::open(&database, Arc::clone(&clock), Arc::clone(&metrics)));
-        let broker = embedded_broker(&settings)?;
+        let broker = parts::embedded_broker(&settings)?;
         let bootstrap_servers = match (&broker, &settings.kafka_bootstrap_servers) {
             (Some(broker), _) => broker.bootstrap_servers().to_owned(),
             (None, servers) => servers.clone().unwrap_or_default(),
@@ -113,6 +113,7 @@ impl App {
     ) -> anyhow::Result<Self> {
         let prepared = self.prepared.clone();
         let wakes = Wakes::default();
+        let (waits, refusals) = (Arc::<Waits>::default(), Arc::<publish::Refusals>::default());
         let backend = match roles.award {
             true => Some(parts::backend(
                 settings,
@@ -133,7 +134,8 @@ impl App {
                 &writing,
                 &settings.topics,
                 roles.ingest.then(|| Arc::clone(&health)),
-                &prepared,
+                roles.publish.then(|| Arc::clone(&refusals)),
+                (&prepared, &waits),
             );
             let replayer = parts::replayer(
                 settings,
@@ -155,7 +157,7 @@ impl App {
             self.outlet
                 .spawn("http", async move { Ok(http::serve(listener, state, close).await?) });
         }
-        self.spawn_preparation(settings, roles, &writing, &prepared);
+        self.spawn_preparation(settings, roles, &writing, waits, &prepared);
         if roles.ingest {
             let ingest = parts::ingest(settings, at_once);
             self.spawn_ingest(settings, &ingest, &reading, &health, &wakes, &prepared)?;
@@ -164,7 +166,7 @@ impl App {
             self.spawn_issue(settings, backend, &wakes, &prepared);
         }
         if roles.publish {
-            self.spawn_publish(settings, &writing, &wakes.issued, &prepared)?;
+            self.spawn_publish(settings, &writing, &wakes.issued, refusals, &prepared)?;
         }
         Ok(self)
     }
@@ -175,6 +177,7 @@ impl App {
         settings: &Settings,
         roles: Roles,
         kafka: &kafka::Settings,
+        waits: Arc<Waits>,
         prepared: &CancellationToken,
     ) {
         let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
@@ -182,7 +185,9 @@ impl App {
         let (stop, prepared) = (self.stop.clone(), prepared.clone());
         let migrate = settings.migrate_on_start;
         self.intake.spawn("start", async move {
-            if prepare::database(&store, migrate, &stop).await? && prepare::topics(&kafka, &topics, &stop).await? {
+            if prepare::database(&store, migrate, &waits, &stop).await?
+                && prepare::topics(&kafka, &topics, &waits, &stop).await?
+            {
                 prepared.cancel();
                 tracing::info!("started");
                 let tell = async {
@@ -289,6 +294,7 @@ impl App {
         settings: &Settings,
         kafka: &kafka::Settings,
         issued: &Arc<Notify>,
+        refusals: Arc<publish::Refusals>,
         prepared: &CancellationToken,
     ) -> anyhow::Result<()> {
         let publisher = Publisher {
@@ -303,6 +309,7 @@ impl App {
             },
             metrics: Arc::clone(&self.metrics),
             wake: Arc::clone(issued),
+            refusals,
         };
         let (begin, close) = (wait_for(prepared, &self.stop), self.close.clone());
         let closed = self.close.clone();
@@ -372,17 +379,6 @@ fn wait_for(prepared: &CancellationToken, stop: &CancellationToken) -> impl Futu
             () = prepared.cancelled() => true,
         }
     }
-}
-
-fn embedded_broker(settings: &Settings) -> anyhow::Result<Option<EmbeddedBroker>> {
-    if settings.kafka_bootstrap_servers.is_some() {
-        return Ok(None);
-    }
-    let topics = &settings.topics;
-    let names = topics.read().into_iter().chain(topics.written());
-    let with_partitions: Vec<(String, i32)> = names.map(|name| (name, topics.partitions)).collect();
-    let broker = EmbeddedBroker::start(&with_partitions).context("the embedded broker does not start")?;
-    Ok(Some(broker))
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

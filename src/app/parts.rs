@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use anyhow::Context as _;
 use tokio::sync::Notify;
 
 use super::token_cache::StoreTokenCache;
@@ -16,7 +17,7 @@ use crate::{
     config::{Backend, Settings},
     http,
     ingest::{self, Replayer},
-    kafka,
+    kafka::{self, EmbeddedBroker},
     store::{Store, awards::AtOnce},
     telemetry::Metrics,
     wire::decode::TopicTypes,
@@ -28,6 +29,18 @@ pub(super) fn public_url(settings: &Settings, listening: Option<SocketAddr>) -> 
         .public_url
         .clone()
         .unwrap_or_else(|| format!("http://{}", listening.unwrap_or(settings.http_listen)))
+}
+
+/// The broker inside this process, where the settings name no other.
+pub(super) fn embedded_broker(settings: &Settings) -> anyhow::Result<Option<EmbeddedBroker>> {
+    if settings.kafka_bootstrap_servers.is_some() {
+        return Ok(None);
+    }
+    let topics = &settings.topics;
+    let names = topics.read().into_iter().chain(topics.written());
+    let with_partitions: Vec<(String, i32)> = names.map(|name| (name, topics.partitions)).collect();
+    let broker = EmbeddedBroker::start(&with_partitions).context("the embedded broker does not start")?;
+    Ok(Some(broker))
 }
 
 /// How this process speaks to Kafka.

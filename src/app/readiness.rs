@@ -4,11 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
+use super::prepare::Waits;
 use crate::{
     config::Topics,
     http::{Probes, ReadinessCheck},
     ingest::Health,
     kafka,
+    publish::Refusals,
     store::Store,
 };
 
@@ -18,9 +20,10 @@ pub(super) fn probes(
     kafka: &kafka::Settings,
     topics: &Topics,
     health: Option<Arc<Health>>,
-    prepared: &CancellationToken,
+    refusals: Option<Arc<Refusals>>,
+    start: (&CancellationToken, &Arc<Waits>),
 ) -> Probes {
-    let ready = checks(store, kafka, topics, health.clone(), prepared);
+    let ready = checks(store, kafka, topics, health.clone(), refusals, start);
     Probes {
         hanging: Box::new(move || health.as_ref()?.hanging()),
         ready,
@@ -33,13 +36,14 @@ fn checks(
     kafka: &kafka::Settings,
     topics: &Topics,
     health: Option<Arc<Health>>,
-    prepared: &CancellationToken,
+    refusals: Option<Arc<Refusals>>,
+    start: (&CancellationToken, &Arc<Waits>),
 ) -> Vec<ReadinessCheck> {
     let database = Arc::clone(store);
     let migrations = Arc::clone(store);
     let servers = kafka.clone();
     let names: Vec<String> = topics.read().into_iter().chain(topics.written()).collect();
-    let prepared = prepared.clone();
+    let (prepared, waits) = (start.0.clone(), Arc::clone(start.1));
     let mut checks = vec![
         ReadinessCheck {
             name: "database",
@@ -84,14 +88,13 @@ fn checks(
         ReadinessCheck {
             name: "start",
             check: Box::new(move || {
-                let done = prepared.is_cancelled();
-                Box::pin(async move {
-                    if done {
-                        Ok(())
-                    } else {
-                        Err("waiting for the database and Kafka".to_owned())
-                    }
-                })
+                let started = match prepared.is_cancelled() {
+                    true => Ok(()),
+                    false => Err(waits
+                        .now()
+                        .unwrap_or_else(|| "waiting for the database and Kafka".to_owned())),
+                };
+                Box::pin(async move { started })
             }),
         },
     ];
@@ -109,6 +112,23 @@ fn checks(
                         .map(|problem| format!("{}: {}", problem.reason, problem.detail))
                         .collect();
                     Err(all.join("; "))
+                })
+            }),
+        });
+    }
+    if let Some(refusals) = refusals {
+        checks.push(ReadinessCheck {
+            name: "publish",
+            check: Box::new(move || {
+                let problems = refusals.problems();
+                Box::pin(async move {
+                    match problems.is_empty() {
+                        true => Ok(()),
+                        false => Err(format!(
+                            "Kafka does not let this process write; give it the rights: {}",
+                            problems.join("; ")
+                        )),
+                    }
                 })
             }),
         });

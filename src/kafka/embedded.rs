@@ -99,6 +99,18 @@ impl EmbeddedBroker {
             .map_err(|error| KafkaError::of("slow the embedded broker", error))
     }
 
+    /// Answers so many of the next writes as to somebody without rights.
+    #[cfg(test)]
+    pub(crate) fn refuse_writes(&self, times: usize) -> Result<(), KafkaError> {
+        use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED};
+        self.with(move |cluster| {
+            cluster.request_errors(
+                RDKafkaApiKey::Produce,
+                &vec![RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; times],
+            );
+        })
+    }
+
     /// Runs a task on the cluster's thread and waits for it.
     pub(super) fn with<T: Send + 'static>(
         &self,

@@ -165,9 +165,27 @@ impl KafkaError {
         }
     }
 
+    /// Waiting may help: it lies with the network, the brokers, or the rights that somebody gives there, and not with the
+    /// settings of this client.
+    pub fn is_mended_elsewhere(&self) -> bool {
+        !matches!(
+            self,
+            Self::UnknownProperty { .. } | Self::InvalidProperty { .. } | Self::Refused { .. } | Self::Fatal { .. }
+        )
+    }
+
     /// The client that said so is of no further use.
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Fatal { .. })
+    }
+
+    /// Topics that may not be created.
+    #[cfg(test)]
+    pub(crate) fn without_rights(topic: &str) -> Self {
+        Self::TopicsNotCreated {
+            topics: vec![topic.to_owned()],
+            source: BrokerCode(RDKafkaErrorCode::TopicAuthorizationFailed),
+        }
     }
 
     /// What rdkafka said, without the values it quotes.
@@ -232,6 +250,23 @@ impl SendError {
     /// Sending the same record again later may succeed.
     pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Retriable(_) | Self::Fatal(_))
+    }
+
+    /// The brokers do not let this client write there, and will not until somebody changes something: no rights.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Retriable(code) if code.is_permanent())
+    }
+
+    /// Missing rights.
+    #[cfg(test)]
+    pub(crate) fn without_rights() -> Self {
+        Self::of(RDKafkaErrorCode::TopicAuthorizationFailed)
+    }
+
+    /// Nobody reached a broker.
+    #[cfg(test)]
+    pub(crate) fn without_brokers() -> Self {
+        Self::of(RDKafkaErrorCode::AllBrokersDown)
     }
 
     /// Sorts a code. What an operator can mend (rights, a missing topic) is retriable: the record

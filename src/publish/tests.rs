@@ -37,6 +37,7 @@ impl ConsumerEvents for FromTheStart {
 struct Running {
     broker: EmbeddedBroker,
     metrics: Arc<Metrics>,
+    refusals: Arc<Refusals>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), PublishError>>,
 }
@@ -48,7 +49,11 @@ impl Running {
         let broker = EmbeddedBroker::start(&topics).expect("a broker");
         let mut kafka = KafkaSettings::new(broker.bootstrap_servers());
         kafka.extra.insert("message.max.bytes".to_owned(), largest.to_string());
+        // A topic that refused a record refuses all until then.
+        let refresh = "topic.metadata.refresh.interval.ms".to_owned();
+        kafka.extra.insert(refresh, "100".to_owned());
         let metrics = Arc::new(Metrics::new());
+        let refusals = Arc::new(Refusals::default());
         let publisher = Publisher {
             store: database.store(),
             producer: Producer::new(&kafka, ProducerOptions::default()).expect("valid settings"),
@@ -61,12 +66,14 @@ impl Running {
             },
             metrics: Arc::clone(&metrics),
             wake: Arc::new(Notify::new()),
+            refusals: Arc::clone(&refusals),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(publisher.run(stop.clone()));
         Self {
             broker,
             metrics,
+            refusals,
             stop,
             task,
         }
@@ -254,6 +261,25 @@ async fn a_broker_that_was_away_gets_everything_when_it_is_back() {
         assert_eq!(states(&store), [(Issued, 5)]);
         running.broker.come_up().expect("up");
         until("published", || states(&store) == [(Published, 5)]).await;
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_rights_are_named_until_they_are_given() {
+    for database in databases() {
+        let store = database.store();
+        let running = Running::start(&database, 1_000_000);
+        running.broker.refuse_writes(1).expect("told");
+        database.decide(1..=3, &database.badge_class("one"));
+        assert_eq!(issue_all(&store, "{}"), 3);
+        until("named", || {
+            let problems = running.refusals.problems();
+            problems.len() == 1 && problems[0].starts_with("badge.awarded: ")
+        })
+        .await;
+        until("published", || states(&store) == [(Published, 3)]).await;
+        assert_eq!(running.refusals.problems(), [""; 0]);
         running.stop().await;
     }
 }
