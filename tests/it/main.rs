@@ -15,6 +15,7 @@ mod e2e_crash;
 mod e2e_fixtures;
 mod e2e_ingest;
 mod e2e_open_badges;
+mod e2e_program;
 mod e2e_whole;
 mod e2e_xblock;
 mod fake_badgr;
