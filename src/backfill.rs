@@ -1,7 +1,8 @@
 //! Every learner against the active configuration: after an activation at once, when a person asks for it, and every ten
-//! minutes again to find what a bug may have missed.
+//! minutes again to find what a bug may have missed. The same loop deletes what is old.
 
 mod by_hand;
+mod tidying;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::by_hand::End;
+use self::tidying::Tidying;
 use crate::{
     domain::award::Decision,
     failpoint::{Place, hit},
@@ -47,8 +49,13 @@ impl Backfill {
     /// A failure of the database is waited out; one that says that going on would do harm is returned.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
         let mut failures = 0;
+        let mut tidying = Tidying::begun(self.store.clock().now());
         loop {
-            let pause = match self.work(&stop).await {
+            let worked = match self.work(&stop).await {
+                Ok(()) => tidying.work(&self, &stop).await,
+                failed => failed,
+            };
+            let pause = match worked {
                 Ok(()) => {
                     failures = 0;
                     POLL

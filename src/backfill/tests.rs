@@ -2,6 +2,7 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::{
+    clock::Clock as _,
     domain::{
         LearnerId,
         badge_class::{BadgeClassKey, COURSE_EVENTS_COMPONENT, NewBadgeClass},
@@ -9,11 +10,13 @@ use crate::{
     },
     store::{
         audit::{Actor, Via},
-        badge_classes,
+        badge_classes, dead_letter_relay,
+        dead_letters::{self, Filter},
         event_badges::{self, NewConfiguration},
         learners::{self, Learner},
         testing::{self, TestDatabase},
     },
+    wire::record::Record,
 };
 
 fn backfill(database: &TestDatabase) -> Backfill {
@@ -109,6 +112,51 @@ async fn a_sweep_finds_what_was_missed_every_ten_minutes() {
         database.clock.advance(TimeDelta::minutes(10));
         backfill.work(&stop).await.expect("swept");
         assert_eq!(backfill.metrics.sweeper_repairs.get(), repairs);
+    }
+}
+
+#[tokio::test]
+async fn what_is_old_is_deleted_once_a_day() {
+    let database = testing::sqlite();
+    let backfill = backfill(&database);
+    let stop = CancellationToken::new();
+    let mut tidying = Tidying::begun(database.clock.now());
+    let waiting = |count: i64| {
+        let letters = database
+            .store()
+            .read("test", |tx| dead_letters::count(tx, &Filter::default()));
+        assert_eq!(letters.expect("read"), count);
+    };
+    let dealt_with = || {
+        let record = Record {
+            topic: "t".into(),
+            partition: 0,
+            offset: 1,
+            timestamp: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        let id = testing::seed::dead_letter(&database.store(), &record, "schema", "wrong");
+        let sent = database.store().transaction("test", |tx| {
+            dead_letters::drop_by(tx, id, &actor())?;
+            let claimed = dead_letter_relay::claim(tx, 1, 1, TimeDelta::seconds(1))?;
+            dead_letter_relay::mark_published(tx, &[claimed[0].lease])
+        });
+        assert_eq!(sent.expect("sent"), 1);
+    };
+    dealt_with();
+    database.clock.advance(TimeDelta::days(31));
+    tidying.work(&backfill, &stop).await.expect("deleted");
+    waiting(0);
+    dealt_with();
+    database.clock.advance(TimeDelta::hours(1));
+    tidying.work(&backfill, &stop).await.expect("not yet");
+    waiting(1);
+    for left in [1, 0] {
+        database.clock.advance(TimeDelta::days(16));
+        tidying.work(&backfill, &stop).await.expect("deleted");
+        waiting(left);
     }
 }
 

@@ -30,6 +30,7 @@ pub mod positions;
 mod prepared;
 pub mod preview;
 pub mod progress;
+pub mod retention;
 pub mod retirement;
 pub mod revocations;
 pub(crate) mod schema;

@@ -1,4 +1,5 @@
-//! What `badge.awarded` would have said of an assertion that was issued before this service told of any: an imported one.
+//! What `badge.awarded` would have said of an assertion that was issued before this service told of any, an imported one;
+//! or did say of one so long ago that the event was deleted.
 
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl};
 
