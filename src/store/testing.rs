@@ -114,6 +114,22 @@ fn of_server(server: &str, name: &str) -> String {
     url.into()
 }
 
+/// Gives a PostgreSQL database another isolation by default, as an administrator may. Before anything else is asked: the pool holds one
+/// connection then.
+pub(crate) fn isolate_by_default(database: &TestDatabase, isolation: &str) {
+    let Held::Postgres { name, .. } = &database._held else {
+        panic!("SQLite has no such setting");
+    };
+    let change = format!("ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'");
+    let changed = database.store().read("isolate", |tx| {
+        sql_query(change).execute(tx.conn)?;
+        // This connection has the old one already.
+        sql_query(format!("SET default_transaction_isolation = '{isolation}'")).execute(tx.conn)?;
+        Ok(())
+    });
+    changed.expect("changed");
+}
+
 /// Returns when another transaction waits for a lock in this database; PostgreSQL alone knows.
 pub(crate) fn wait_for_a_waiter(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     #[derive(QueryableByName)]

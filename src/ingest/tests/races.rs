@@ -4,43 +4,120 @@ use std::sync::Barrier;
 
 use serde_json::json;
 
-use super::support::{activate, awards, counters, enrollment, item, item_of, writer};
+use super::support::{activate, awards, counters, enrollment, item, item_of, new_badge_class, slugs, writer};
 use crate::{
-    domain::{EventBody, LearnerId},
+    domain::{EventBody, LearnerId, event_badges::ConfigurationTexts},
     ingest::{Content, Item},
     store::{
         awards::{Completed, complete, testing as in_tests},
-        testing::{self, dump::dump},
+        badge_classes,
+        event_badges::{self, NewConfiguration},
+        testing::{self, TestDatabase, dump::dump},
     },
 };
+
+/// Twenty learners, of each of whom two writers apply an enrolment at the same time; two are needed.
+fn race_in_pairs(database: &TestDatabase) {
+    activate(database, "2,two", "", "");
+    let mut writers = [writer(database), writer(database)];
+    // Courses and learners are there, so that nothing but the lock on a learner makes one wait for the other.
+    for (course, writer) in writers.iter_mut().enumerate() {
+        let known: Vec<Item> = (1..=20)
+            .map(|learner| item(0, enrollment(learner, course, false)))
+            .collect();
+        writer.apply(&known).expect("applied");
+    }
+    let barrier = Barrier::new(2);
+    std::thread::scope(|scope| {
+        for (course, writer) in writers.iter_mut().enumerate() {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                for learner in 1..=20 {
+                    barrier.wait();
+                    writer
+                        .apply(&[item(1, enrollment(learner, course, true))])
+                        .expect("applied");
+                }
+            });
+        }
+    });
+    assert_eq!(awards(database).len(), 20);
+}
 
 #[test]
 fn of_racing_pairs_each_reaches_its_threshold() {
     for database in testing::databases() {
-        activate(&database, "2,two", "", "");
-        let mut writers = [writer(&database), writer(&database)];
-        // Courses and learners are there, so that nothing but the lock on a learner makes one wait for the other.
-        for (course, writer) in writers.iter_mut().enumerate() {
-            let known: Vec<Item> = (1..=20)
-                .map(|learner| item(0, enrollment(learner, course, false)))
-                .collect();
-            writer.apply(&known).expect("applied");
-        }
-        let barrier = Barrier::new(2);
-        std::thread::scope(|scope| {
-            for (course, writer) in writers.iter_mut().enumerate() {
-                let barrier = &barrier;
-                scope.spawn(move || {
-                    for learner in 1..=20 {
-                        barrier.wait();
-                        writer
-                            .apply(&[item(1, enrollment(learner, course, true))])
-                            .expect("applied");
-                    }
-                });
-            }
+        race_in_pairs(&database);
+    }
+}
+
+#[test]
+fn of_racing_pairs_each_reaches_its_threshold_whatever_the_isolation_is_by_default() {
+    for isolation in ["repeatable read", "serializable"] {
+        let Some(database) = testing::postgres() else { return };
+        testing::isolate_by_default(&database, isolation);
+        race_in_pairs(&database);
+    }
+}
+
+#[test]
+fn a_batch_waits_for_an_activation_and_decides_by_the_new_rules() {
+    let Some(database) = testing::postgres() else { return };
+    activate(&database, "5,five", "", "");
+    let mut batch = writer(&database);
+    // It knows the rules of before.
+    batch.apply(&[item(0, enrollment(1, 1, true))]).expect("applied");
+    let store = database.store();
+    let (begin, begun) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let batch = &mut batch;
+        let applying = scope.spawn(move || {
+            begun.recv().expect("it is told to");
+            batch.apply(&[item(0, enrollment(2, 1, true))]).map(drop)
         });
-        assert_eq!(awards(&database).len(), 20);
+        let activated = store.transaction("activation", |tx| {
+            event_badges::fence_exclusive(tx)?;
+            begin.send(()).expect("somebody waits");
+            testing::wait_for_a_waiter(tx)?;
+            assert!(
+                !applying.is_finished(),
+                "a batch decides while an activation is under way"
+            );
+            badge_classes::get_or_create(tx, &new_badge_class("one"))?;
+            let texts = ConfigurationTexts {
+                courses_enrolled: "1,one".to_owned(),
+                ..ConfigurationTexts::default()
+            };
+            let new = NewConfiguration {
+                texts,
+                enabled: true,
+                changed_by: String::new(),
+            };
+            event_badges::insert(tx, &new).map(drop)
+        });
+        activated.expect("activated");
+        applying.join().expect("no panic").expect("applied");
+    });
+    assert_eq!(slugs(&database, 2), ["one"]);
+}
+
+#[test]
+fn what_was_decided_before_a_threshold_was_raised_is_issued() {
+    for database in testing::databases() {
+        activate(&database, "1,one", "", "");
+        writer(&database)
+            .apply(&[item(0, enrollment(1, 1, true))])
+            .expect("applied");
+        let claimed = || in_tests::claim_all(&database.store()).len();
+        for (enrolled, learner) in [("5,one", 2), ("", 3)] {
+            activate(&database, enrolled, "", "");
+            writer(&database)
+                .apply(&[item(0, enrollment(learner, 1, true))])
+                .expect("applied");
+            assert_eq!(slugs(&database, learner), [""; 0], "by the rules of now");
+        }
+        assert_eq!(slugs(&database, 1), ["one"]);
+        assert_eq!(claimed(), 1);
     }
 }
 
