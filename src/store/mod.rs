@@ -36,6 +36,8 @@ pub mod revocations;
 pub(crate) mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod time_limits;
 pub mod token_cache;
 mod unfold;
