@@ -114,8 +114,10 @@ pub(super) async fn send(process: &Process, access: &Secret, request: Request, o
     let sent = process.with(|world| world.now);
     let by = by.min(sent + TIMEOUT);
     let reached = process.with(|world| {
-        if world.is_within(world.plan.faults.badgr_down) {
-            return Err(world.chance.once_in(2));
+        let down = world.plan.faults.badgr_down;
+        if world.is_within(down) {
+            // Its machine is gone, or whatever stands before it takes connections and says nothing.
+            return Err(down.0.is_multiple_of(2) || world.chance.once_in(2));
         }
         let often = world.plan.faults.badgr;
         let mut arrives = world.now + world.chance.between(1, 100);

@@ -73,12 +73,17 @@ impl Issuing {
                 }
             };
             let claimed_at = process.with(|world| {
-                let now = world.now;
-                if now < world.replicas[process.replica].asked_to_wait {
-                    world.violate(format!(
-                        "{} claims awards though Badgr asked it for time",
-                        process.replica
-                    ));
+                let (now, me) = (world.now, process.replica);
+                let state = &world.replicas[me];
+                let wrong = if now < state.asked_to_wait {
+                    Some("though Badgr asked it for time")
+                } else if now < state.left_alone_until() {
+                    Some("though Badgr fails")
+                } else {
+                    (self.under_way.get() + limit > CONCURRENCY).then_some("and then asks for too many at once")
+                };
+                if let Some(wrong) = wrong {
+                    world.violate(format!("{me} claims awards {wrong}"));
                 }
                 now
             });
@@ -200,20 +205,20 @@ impl Issuing {
         loop {
             next = match next {
                 Next::LookUp => {
-                    let said = self.call(Request::LookUp, claimed).await;
+                    let said = self.call(Request::LookUp, claimed, claimed_at).await;
                     asked_to_wait = wait_of(&said);
                     found = said.as_ref().ok().copied().flatten();
                     under_lease.looked_up(said.as_ref().map(Option::is_some), self.moment(claimed_at))
                 }
                 Next::Award => {
                     let guarded_at = process.with(|world| world.now);
-                    let said = self.call(Request::Award { guarded_at }, claimed).await;
+                    let said = self.call(Request::Award { guarded_at }, claimed, claimed_at).await;
                     asked_to_wait = wait_of(&said);
                     found = said.as_ref().ok().copied().flatten();
                     under_lease.answered(said.as_ref().map(|_| ()), self.moment(claimed_at))
                 }
                 Next::LookUpAgain => {
-                    found = self.call(Request::LookUp, claimed).await.ok().flatten();
+                    found = self.call(Request::LookUp, claimed, claimed_at).await.ok().flatten();
                     under_lease.looked_up_again(found.is_some(), self.moment(claimed_at))
                 }
                 Next::Issued => return Ended::Issued(found.expect("an answer that holds an assertion")),
@@ -230,18 +235,23 @@ impl Issuing {
     }
 
     /// One call of the backend: a token, the request, and with another token once more where it was refused.
-    async fn call(&self, request: Request, claimed: &Claimed) -> Result<Option<usize>, BackendError> {
+    async fn call(&self, request: Request, claimed: &Claimed, claimed_at: u64) -> Result<Option<usize>, BackendError> {
         let process = &self.process;
         let said = self.exchange(request, claimed).await;
         process.with(|world| {
-            if let Some(wait) = wait_of(&said) {
-                let until = world.now + millis(wait).min(3_600_000);
-                let waiting = &mut world.replicas[process.replica].asked_to_wait;
-                *waiting = until.max(*waiting);
-            }
+            let now = world.now;
+            let failed = matches!(said, Err(BackendError::NotSent { .. } | BackendError::Unknown { .. }));
+            let asked_to_wait = wait_of(&said).map(|wait| now + millis(wait).min(3_600_000));
+            world.replicas[process.replica].note(now, claimed_at, failed, asked_to_wait);
         });
-        let heard = match (&said, process.with(|world| world.has(Defect::NoRetryAfter))) {
-            (Err(BackendError::NotSent { detail, .. }), true) => Err(BackendError::NotSent {
+        let heard = match (&said, process.with(|world| world.defect)) {
+            (
+                Err(BackendError::NotSent { retry_after: None, .. } | BackendError::Unknown { .. }),
+                Some(Defect::NoBreaker),
+            ) => {
+                return said;
+            }
+            (Err(BackendError::NotSent { detail, .. }), Some(Defect::NoRetryAfter)) => Err(BackendError::NotSent {
                 detail: detail.clone(),
                 retry_after: None,
             }),

@@ -36,6 +36,8 @@ pub(super) enum Defect {
     NoFence,
     /// Facts are read without holding the learner's row.
     NoLock,
+    /// A server that fails again and again is asked all the same.
+    NoBreaker,
     /// A server that asks for time is not given it.
     NoRetryAfter,
     /// The newest event to arrive counts, not the newest event.
@@ -47,7 +49,7 @@ pub(super) enum Defect {
 }
 
 impl Defect {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::NoLookUp,
         Self::NoGuard,
         Self::NoFencing,
@@ -56,6 +58,7 @@ impl Defect {
         Self::AnyOrder,
         Self::NoFence,
         Self::NoLock,
+        Self::NoBreaker,
         Self::NoRetryAfter,
         Self::NoMerge,
         Self::NoTokenLease,
@@ -231,6 +234,11 @@ impl Plan {
         plan.activations.sort_unstable();
         if seed.is_multiple_of(64) {
             plan.add_flood(chance);
+        }
+        // The badge server is away for long.
+        if seed % 16 == 5 {
+            plan.faults.badgr_down = (20_000, 200_000);
+            plan.heal_at = plan.heal_at.max(200_000);
         }
         plan.records.sort_by_key(|(at, ..)| *at);
         plan

@@ -23,6 +23,36 @@ pub(super) struct Replica {
     pub(super) positions: Vec<Option<(u64, i64)>>,
     /// The badge server asked it for time until then.
     pub(super) asked_to_wait: At,
+    /// Calls of the badge server that failed one after the other, none of them with a wish for time.
+    failed: u32,
+    /// How often it was left alone since it last answered, and since when and until when at least.
+    left_alone: (u32, At, At),
+}
+
+impl Replica {
+    /// Until when the badge server is left alone at least.
+    pub(super) fn left_alone_until(&self) -> At {
+        self.left_alone.2
+    }
+
+    /// Takes note of a call of an award that was claimed then, apart from what the breaker makes of it.
+    pub(super) fn note(&mut self, now: At, claimed_at: At, failed: bool, asked_to_wait: Option<At>) {
+        const ENOUGH: u32 = 5;
+        self.asked_to_wait = self.asked_to_wait.max(asked_to_wait.unwrap_or_default());
+        self.failed = match (failed, asked_to_wait) {
+            (false, _) => 0,
+            (true, None) => self.failed.saturating_add(1),
+            (true, Some(_)) => ENOUGH + 1,
+        };
+        let (times, since, _) = self.left_alone;
+        self.left_alone = match self.failed {
+            0 => (0, 0, 0),
+            // Half of 0.8 s is the shortest pause after enough failures; each try that fails doubles it, up to half a minute.
+            failed if failed == ENOUGH && times == 0 => (1, now, now + 400),
+            _ if times > 0 && claimed_at > since => (times + 1, now, now + (400 << times.min(10)).min(15_000)),
+            _ => self.left_alone,
+        };
+    }
 }
 
 pub(super) struct World {
@@ -166,7 +196,7 @@ impl World {
         self.say(replica, || "dies".to_owned());
         let process = &mut self.replicas[replica];
         process.up = false;
-        process.asked_to_wait = 0;
+        (process.asked_to_wait, process.left_alone, process.failed) = (0, (0, 0, 0), 0);
         process.positions.iter_mut().for_each(|position| *position = None);
         self.chance.between(100, 60_000)
     }
