@@ -227,7 +227,8 @@ impl App {
                 consumers: settings.ingest_consumers,
                 ..ingest.clone()
             };
-            let (kafka, topics, shared) = (kafka.clone(), topics.clone(), shared.clone());
+            let kafka = kafka.of_consumer(consumer, settings.ingest_consumers);
+            let (topics, shared) = (topics.clone(), shared.clone());
             let begin = wait_for(prepared, &self.stop);
             let runtime = tokio::runtime::Handle::current();
             self.intake.spawn_thread("ingest", move || {

@@ -60,6 +60,18 @@ impl Settings {
         }
     }
 
+    /// The same for one of several consumers of a process: a static member (`group.instance.id`) bears its number as well,
+    /// for two members of one name drive each other out of the group.
+    pub fn of_consumer(&self, number: usize, of: usize) -> Self {
+        let mut own = self.clone();
+        if of > 1
+            && let Some(name) = own.extra.get_mut("group.instance.id")
+        {
+            name.push_str(&format!("-{number}"));
+        }
+        own
+    }
+
     /// A client's configuration: `defaults`, over them [`Self::extra`], over these `fixed`.
     pub(super) fn client_config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -136,6 +148,16 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect()
+    }
+
+    #[test]
+    fn each_consumer_of_a_process_is_a_static_member_of_its_own() {
+        let name = |settings: &Settings| settings.extra.get("group.instance.id").cloned();
+        let mut settings = Settings::new("127.0.0.1:1");
+        assert_eq!(name(&settings.of_consumer(1, 2)), None);
+        settings.extra = properties(&[("group.instance.id", "pod-3")]);
+        assert_eq!(name(&settings.of_consumer(1, 2)).as_deref(), Some("pod-3-1"));
+        assert_eq!(name(&settings.of_consumer(0, 1)).as_deref(), Some("pod-3"));
     }
 
     #[test]

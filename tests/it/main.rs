@@ -14,6 +14,7 @@ mod e2e_chaos;
 mod e2e_crash;
 mod e2e_fixtures;
 mod e2e_ingest;
+mod e2e_kafka;
 mod e2e_open_badges;
 mod e2e_program;
 mod e2e_whole;

@@ -112,7 +112,7 @@ impl World {
             topics,
             http,
             settings: plan.settings,
-            client: reqwest::Client::new(),
+            client: client(),
             dead_letters: plan.dead_letters,
             program: plan.program,
         }
@@ -260,6 +260,12 @@ impl World {
         })
         .await;
     }
+}
+
+/// A client that keeps no connection: the next process on the same port knows nothing of it.
+fn client() -> reqwest::Client {
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build();
+    client.expect("a client can be made")
 }
 
 /// The first record of each event id.
