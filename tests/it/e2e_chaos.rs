@@ -206,6 +206,7 @@ impl Scene {
         let topics = Topics::new(&all.kafka.bootstrap(), prefix);
         let mut direct = Plan::also(&apps[0]);
         direct.database(Database::by_way_of(&url));
+        direct.set("BADGR_TIMEOUT", "60");
         let world = World::new(direct, &all.kafka.bootstrap(), String::new());
         import_badge_classes(&world);
         set_rules(&world, 0);

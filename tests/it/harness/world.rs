@@ -153,7 +153,8 @@ impl World {
         let output = self.run(arguments);
         assert!(
             output.status.success(),
-            "accolade {arguments:?}: {}",
+            "accolade {arguments:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout).into_owned()

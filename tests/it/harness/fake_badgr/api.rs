@@ -218,7 +218,7 @@ fn read(shared: &Shared, call: &Call, route: Route) -> Answer {
             one(found.map(|class| pages::badge_class(shared, &class)))
         }
         Route::Assertion(id) => {
-            let found = shared.ledger.assertions().into_iter().find(|a| a.entity_id == id);
+            let found = shared.ledger.assertion(&id);
             one(found.map(|assertion| pages::assertion(shared, &assertion)))
         }
         Route::ListBadgeClasses(issuer) if issuer == ISSUER_SLUG => {
@@ -249,15 +249,14 @@ fn assertions(shared: &Shared, call: &Call, badge_class: Option<&str>) -> Vec<Va
     let recipients = call.query_values("recipient");
     let is_set = |name: &str| call.query_values(name).iter().any(|v| v == "1" || v == "true");
     let (revoked, expired) = (is_set("include_revoked"), is_set("include_expired"));
-    shared
-        .ledger
-        .assertions()
-        .iter()
-        .filter(|a| badge_class.is_none_or(|id| a.badge_class == id))
-        .filter(|a| recipients.is_empty() || recipients.iter().any(|r| r.to_lowercase() == a.email))
-        .filter(|a| (revoked || a.revoked.is_none()) && (expired || !is_expired(a)))
-        .map(|a| pages::assertion(shared, a))
-        .collect()
+    let recipients: Vec<String> = recipients.iter().map(|recipient| recipient.to_lowercase()).collect();
+    let found = shared.ledger.assertions_where(|a| {
+        badge_class.is_none_or(|id| a.badge_class == id)
+            && (recipients.is_empty() || recipients.contains(&a.email))
+            && (revoked || a.revoked.is_none())
+            && (expired || !is_expired(a))
+    });
+    found.iter().map(|a| pages::assertion(shared, a)).collect()
 }
 
 /// Everything, oldest first; with `num`, so many a page, newest first, the next in the `Link` header.

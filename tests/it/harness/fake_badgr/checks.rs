@@ -174,7 +174,7 @@ pub fn check_award(shared: &Shared, call: &Call, badge_class: String) -> Result<
     }
     let held =
         |a: &Assertion| a.badge_class == badge_class && a.email == email && a.revoked.is_none() && !is_expired(a);
-    if body["allowDuplicateAwards"] == json!(false) && shared.ledger.assertions().iter().any(held) {
+    if body["allowDuplicateAwards"] == json!(false) && !shared.ledger.assertions_where(held).is_empty() {
         return Err(validation_error(
             "A previous award of this badge already exists for this recipient.",
         ));
@@ -199,8 +199,7 @@ pub fn is_expired(assertion: &Assertion) -> bool {
 }
 
 pub fn check_revocation(shared: &Shared, call: &Call, id: String) -> Result<Work, Answer> {
-    let assertions = shared.ledger.assertions();
-    let assertion = assertions.iter().find(|a| a.entity_id == id).ok_or_else(not_found)?;
+    let assertion = shared.ledger.assertion(&id).ok_or_else(not_found)?;
     if assertion.revoked.is_some() {
         return Err(validation_error("Assertion is already revoked"));
     }

@@ -201,7 +201,22 @@ impl Ledger {
     }
 
     pub fn assertions(&self) -> Vec<Assertion> {
-        self.held().assertions.clone()
+        self.assertions_where(|_| true)
+    }
+
+    /// Those of which this holds, without a copy of the others: there may be many.
+    pub fn assertions_where(&self, holds: impl Fn(&Assertion) -> bool) -> Vec<Assertion> {
+        let held = self.held();
+        held.assertions
+            .iter()
+            .filter(|assertion| holds(assertion))
+            .cloned()
+            .collect()
+    }
+
+    pub fn assertion(&self, entity_id: &str) -> Option<Assertion> {
+        self.assertions_where(|assertion| assertion.entity_id == entity_id)
+            .pop()
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

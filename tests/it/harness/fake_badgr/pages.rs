@@ -83,7 +83,7 @@ pub fn assertion(shared: &Shared, assertion: &Assertion) -> Value {
 pub fn public(shared: &Shared, kind: &str, id: &str, image: bool) -> Answer {
     let origin = &shared.origin;
     let class_of = |id: &str| shared.ledger.badge_classes().into_iter().find(|c| c.entity_id == id);
-    let assertion = shared.ledger.assertions().into_iter().find(|a| a.entity_id == id);
+    let assertion = shared.ledger.assertion(id);
     let class = match (kind, &assertion) {
         ("badges", _) => class_of(id),
         ("assertions", Some(assertion)) => class_of(&assertion.badge_class),
