@@ -153,13 +153,15 @@ impl Client {
         recipient: &str,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<(Vec<Value>, Option<Url>), BackendError> {
+        let asked = request().build().map(|request| request.url().clone()).ok();
         let answer = self.call(operation, request).await?;
         let items = answers::result(&answer, subject, recipient)?;
-        let next = answer
-            .next
-            .as_deref()
-            .map(|next| self.own(operation, next))
-            .transpose()?;
+        let next = match (answer.next.as_deref(), asked) {
+            (Some(link), Some(asked)) => Some(following(&asked, link).ok_or_else(|| BackendError::Unknown {
+                detail: format!("{operation}: Badgr does not say how its list goes on"),
+            })?),
+            _ => None,
+        };
         Ok((items, next))
     }
 
@@ -170,18 +172,12 @@ impl Client {
         subject: answers::Subject,
         next: &str,
     ) -> Result<(Vec<Value>, Option<Url>), BackendError> {
-        let url = self.own(operation, next)?;
+        let url = Url::parse(next).ok().filter(|url| url.origin() == self.base.origin());
+        let url = url.ok_or_else(|| BackendError::Unknown {
+            detail: format!("{operation}: that page is not of this Badgr"),
+        })?;
         self.page(operation, subject, "", || self.exchange.client().get(url.clone()))
             .await
-    }
-
-    /// An address of this server: the token goes to no other.
-    fn own(&self, operation: &'static str, address: &str) -> Result<Url, BackendError> {
-        let url = self.base.join(address).ok();
-        url.filter(|url| url.origin() == self.base.origin())
-            .ok_or_else(|| BackendError::Unknown {
-                detail: format!("{operation}: Badgr's list goes on at another server"),
-            })
     }
 
     async fn token(&self, by: Instant) -> Result<Secret, BackendError> {
@@ -195,6 +191,16 @@ impl Client {
                 })
             })
     }
+}
+
+/// The page after the one that was asked for: the same address with the query of the link. The rest of a link is what Badgr
+/// takes its own address to be, which is wrong behind many a proxy (badgr-server.md: without the port); and the token goes to
+/// no other server.
+fn following(asked: &Url, link: &str) -> Option<Url> {
+    let link = asked.join(link).ok()?;
+    let mut next = asked.clone();
+    next.set_query(Some(link.query()?));
+    Some(next)
 }
 
 fn at(base: &Url, path: &[&str]) -> Url {
@@ -278,6 +284,22 @@ fn granted(answer: &Answer) -> Granted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_goes_on_where_it_was_asked_for_whatever_badgr_takes_its_address_to_be() {
+        let asked =
+            Url::parse("https://badgr.example.com:8443/api/v2/badgeclasses/c/assertions?num=100").expect("a URL");
+        for link in [
+            "http://badgr.example.com/v2/badgeclasses/c/assertions?cursor=x&num=100",
+            "https://elsewhere.example.com/steal?cursor=x&num=100",
+            "?cursor=x&num=100",
+        ] {
+            let next = following(&asked, link).expect("a next page");
+            let whole = "https://badgr.example.com:8443/api/v2/badgeclasses/c/assertions?cursor=x&num=100";
+            assert_eq!(next.as_str(), whole, "{link}");
+        }
+        assert_eq!(following(&asked, "http://badgr.example.com/v2"), None);
+    }
 
     #[test]
     fn addresses_keep_the_bases_path_and_escape_ids() {
