@@ -95,6 +95,31 @@ async fn refusals_are_sorted_by_what_to_do() {
 }
 
 #[tokio::test]
+async fn what_a_broker_cannot_do_for_the_moment_is_written_all_the_same() {
+    let broker = broker(1);
+    let refresh = [("topic.metadata.refresh.interval.ms", "100")];
+    let producer = producer_with(&broker, &refresh, DEADLINE);
+    for answer in [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED,
+    ] {
+        broker
+            .with(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &[answer]))
+            .expect("told");
+        let deadline = Instant::now() + DEADLINE;
+        while let Err(error) = producer.send(record("x")).await {
+            assert!(error.is_retriable(), "{answer:?}: {error}");
+            assert!(Instant::now() < deadline, "{answer:?}: for ever");
+        }
+    }
+    assert_eq!(producer.in_flight(), 0);
+}
+
+#[tokio::test]
 async fn missing_rights_are_retriable_and_given_back() {
     let broker = broker(1);
     let refresh = [("topic.metadata.refresh.interval.ms", "100")];
