@@ -44,6 +44,21 @@ struct Member {
 }
 
 impl Group {
+    /// Of this name, on this broker and database.
+    fn new(url: &str, bootstrap: &str, name: &str, topics: &Topics) -> Self {
+        Self {
+            url: url.to_owned(),
+            kafka: kafka::Settings {
+                group_id: name.to_owned(),
+                ..kafka::Settings::new(bootstrap)
+            },
+            topics: ingest::Topics {
+                names: TOPICS.map(|topic| topics.name(topic)).to_vec(),
+                types: TopicTypes::new([topics.name(TOPICS[0])], [topics.name(TOPICS[1])]),
+            },
+        }
+    }
+
     fn join(&self) -> Member {
         let stop = CancellationToken::new();
         let metrics = Arc::new(Metrics::new());
@@ -144,17 +159,7 @@ async fn consumers_that_come_and_go_and_a_database_that_crashes_lose_and_double_
     let bootstrap = RealKafka::shared().bootstrap();
     let topics = Topics::new(&bootstrap, Some(&prefix));
     make_topics(&bootstrap, &topics).await;
-    let group = Group {
-        url: url.clone(),
-        kafka: kafka::Settings {
-            group_id: prefix.clone(),
-            ..kafka::Settings::new(bootstrap.as_str())
-        },
-        topics: ingest::Topics {
-            names: TOPICS.map(|topic| topics.name(topic)).to_vec(),
-            types: TopicTypes::new([topics.name(TOPICS[0])], [topics.name(TOPICS[1])]),
-        },
-    };
+    let group = Group::new(&url, &bootstrap, &prefix, &topics);
     let records = records();
     let read = |cluster: &Postgres| -> usize {
         let sql = "SELECT coalesce(sum(next_offset), 0) FROM consumer_position";
@@ -213,17 +218,7 @@ async fn what_retention_took_before_it_was_read_is_counted_and_the_rest_is_read(
     let bootstrap = RealKafka::shared().bootstrap();
     let topics = Topics::new(&bootstrap, Some(&prefix));
     make_topics(&bootstrap, &topics).await;
-    let group = Group {
-        url: url.clone(),
-        kafka: kafka::Settings {
-            group_id: prefix.clone(),
-            ..kafka::Settings::new(bootstrap.as_str())
-        },
-        topics: ingest::Topics {
-            names: TOPICS.map(|topic| topics.name(topic)).to_vec(),
-            types: TopicTypes::new([topics.name(TOPICS[0])], [topics.name(TOPICS[1])]),
-        },
-    };
+    let group = Group::new(&url, &bootstrap, &prefix, &topics);
     let enrol = |ids: std::ops::RangeInclusive<i64>| {
         let events: Vec<Event> = ids
             .map(|id| Event::enrollment_created(&Learner::new(id), &course(1)))
