@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -92,20 +92,21 @@ async fn serve(listener: TcpListener, target: u16, way: watch::Receiver<Way>) {
 }
 
 /// Passes on what comes, both ways, until both ends are done or one breaks.
-async fn pass(inner: TcpStream, target: u16, way: &mut watch::Receiver<Way>) {
+async fn pass(mut inner: TcpStream, target: u16, way: &mut watch::Receiver<Way>) {
     open(way).await;
-    let Ok(outer) = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, target))).await else {
+    let Ok(mut outer) = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, target))).await else {
         return;
     };
     let _ = outer.set_nodelay(true);
     let _ = inner.set_nodelay(true);
-    let ((from_inner, to_inner), (from_outer, to_outer)) = (inner.into_split(), outer.into_split());
+    // Halves of their own would say goodbye when they are dropped, before the reset.
+    let ((from_inner, to_inner), (from_outer, to_outer)) = (inner.split(), outer.split());
     let mut back = way.clone();
     // An end that breaks breaks the other; one that is only done may still listen.
     let _ = tokio::try_join!(copy(from_inner, to_outer, way), copy(from_outer, to_inner, &mut back));
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: &mut watch::Receiver<Way>) -> std::io::Result<()> {
+async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: &mut watch::Receiver<Way>) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1_024];
     loop {
         let read = from.read(&mut buffer).await?;
