@@ -26,8 +26,9 @@ use nemesis::{Dependencies, History};
 
 /// How long things go wrong, unless told otherwise.
 const DURATION: Duration = Duration::from_secs(45);
-/// Until all is done once there is peace: a lease and a time-out, and what was left to do.
-const RECOVERY: Duration = Duration::from_secs(300);
+/// Until all is done once there is peace: longer than Kafka may wait for a member of a group that does not come back
+/// (`max.poll.interval.ms`, five minutes), a lease and a time-out, and what was left to do.
+const RECOVERY: Duration = Duration::from_secs(480);
 const PROCESSES: usize = 3;
 
 fn duration() -> Duration {
@@ -228,9 +229,9 @@ impl Scene {
         }
         let peace = Instant::now();
         let settled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            settle(&self.world, &self.topics, peace);
             self.apps.iter().for_each(BinaryApp::wait_until_ready);
             println!("ready {:.0?} after peace", peace.elapsed());
-            settle(&self.world, &self.topics, peace);
             // What was held back between the look at its lease and the request may be there twice (RELIABILITY.md §3).
             println!("{}", self.world.cli(&["audit-backend", "--repair"]).trim());
         }));
