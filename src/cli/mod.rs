@@ -119,10 +119,14 @@ impl Cli {
     }
 }
 
+/// Runs a command to its end. A call of a library that still blocks then, such as a statement that waits for a lock of
+/// the database, is left behind: the process ends, and what it had not committed never happened.
 fn wait_for(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::failed(format!("cannot start threads: {error}")))?;
-    runtime.block_on(command)
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }
 
 #[cfg(test)]
@@ -142,6 +146,26 @@ mod tests {
             let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
             assert_eq!(cli.config, Some(PathBuf::from("x.toml")), "{line}");
         }
+    }
+
+    #[test]
+    fn a_command_that_ended_does_not_wait_for_a_call_that_blocks() {
+        let (_held, blocked) = std::sync::mpsc::channel::<()>();
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let command = async {
+                let (began, begun) = tokio::sync::oneshot::channel();
+                tokio::task::spawn_blocking(move || {
+                    began.send(()).expect("the command waits");
+                    blocked.recv()
+                });
+                begun.await.expect("it begins");
+                Ok(())
+            };
+            ended.send(wait_for(command)).expect("the test waits");
+        });
+        let outcome = end.recv_timeout(std::time::Duration::from_secs(30));
+        outcome.expect("it ends").expect("the command went well");
     }
 
     #[test]
