@@ -140,6 +140,7 @@ fn keep(violations: &[String], histories: &[History], apps: &[BinaryApp], all: &
     std::fs::rename(&target, &kept).expect("a directory can be renamed");
     let write = |name: &str, text: String| std::fs::write(kept.join(name), text).expect("a file can be written");
     write("violations", violations.join("\n"));
+    write("log-kafka", all.kafka.log());
     let mut lines: Vec<&str> = histories
         .iter()
         .flat_map(|history| &history.lines)

@@ -31,6 +31,17 @@ pub struct RealKafka {
     broker: Option<Process>,
 }
 
+/// Times in UTC, as in the logs of the service.
+const LOGS: &str = "status=warn\n\
+     appender.out.type=Console\n\
+     appender.out.name=out\n\
+     appender.out.layout.type=PatternLayout\n\
+     appender.out.layout.pattern=%d{yyyy-MM-dd'T'HH:mm:ss.SSS}{UTC} %p %m (%c{1})%n\n\
+     rootLogger.level=warn\n\
+     rootLogger.appenderRef.out.ref=out\n\
+     logger.group.name=org.apache.kafka.coordinator.group\n\
+     logger.group.level=info\n";
+
 impl RealKafka {
     /// The broker that all tests of this process share; each takes a topic prefix of its own.
     pub fn shared() -> &'static Self {
@@ -87,7 +98,9 @@ impl RealKafka {
              log.cleaner.dedupe.buffer.size=8388608\n",
             directory.join("data").display(),
         );
-        std::fs::write(directory.join("server.properties"), properties).expect("the properties can be written");
+        for (name, text) in [("server.properties", properties.as_str()), ("log4j2.properties", LOGS)] {
+            std::fs::write(directory.join(name), text).expect("the properties can be written");
+        }
         let mut kafka = Self {
             directory,
             port,
@@ -113,6 +126,11 @@ impl RealKafka {
     /// `KAFKA_BOOTSTRAP_SERVERS`.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What the broker said: its warnings, and how the members of its groups came and went.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
     /// The second way, if it was started with one.
@@ -171,6 +189,7 @@ impl RealKafka {
             "-XX:+UseSerialGC".to_owned(),
             format!("-XX:TieredStopAtLevel={compilers}"),
             format!("-Dkafka.logs.dir={logs}"),
+            format!("-Dlog4j2.configurationFile={logs}/log4j2.properties"),
             "-cp".to_owned(),
             format!("{libs}/*"),
             class.to_owned(),
