@@ -10,6 +10,7 @@ mod comparison;
 mod dead_letters;
 mod deployment;
 mod e2e_api;
+mod e2e_bounds;
 mod e2e_chaos;
 mod e2e_crash;
 mod e2e_fixtures;
