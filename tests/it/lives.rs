@@ -16,8 +16,10 @@ use crate::harness::world::{World, badge_class};
 const COURSES: u32 = 8;
 /// From the first to the last copy of a record at most.
 const SPREAD: Duration = Duration::from_secs(8);
-/// From one learner's beginning to the next one's.
+/// From one learner's beginning to the next one's, in a short run.
 const BETWEEN_LEARNERS: Duration = Duration::from_millis(160);
+/// The same in a long one: what Badgr's outages leave undone is done between them, and does not pile up.
+const BETWEEN_LEARNERS_OF_MANY: Duration = Duration::from_millis(400);
 /// Records that are no events, for each learner: one record in a hundred or two.
 const POISON: f64 = 0.15;
 
@@ -183,6 +185,12 @@ impl Script {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut script = Self::default();
         let mut start = Duration::ZERO;
+        let is_long = duration > Duration::from_secs(300);
+        let between = if is_long {
+            BETWEEN_LEARNERS_OF_MANY
+        } else {
+            BETWEEN_LEARNERS
+        };
         while start < duration {
             let id = i64::try_from(script.lives.len()).expect("few learners") + 1;
             let (life, events) = Life::new(id, &mut rng);
@@ -201,7 +209,7 @@ impl Script {
                 at(&mut rng, Outgoing::raw(topic.expect("topics"), "x", &body));
                 script.poison.insert(body);
             }
-            start += BETWEEN_LEARNERS;
+            start += between;
         }
         script.records.sort_by_key(|(time, _)| *time);
         script
