@@ -4,7 +4,7 @@ mod measuring;
 mod standing;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::{Range, RangeInclusive},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -90,28 +90,7 @@ pub struct Topics {
 /// A database that does not answer is waited for, and brokers too. On the stop the batch in hand is finished or rolled
 /// back, offsets are committed, and the group is left, all within about fifteen seconds.
 pub fn run(kafka: &kafka::Settings, topics: &Topics, settings: &Settings, shared: &Shared) -> Result<(), IngestError> {
-    let start = StartOffsets(Arc::clone(&shared.store));
-    let consumer = Consumer::new(kafka, &topics.names, start)?;
-    // Whether an earlier process stopped before a flood is to be found out first.
-    consumer.pause_all()?;
-    let mut reading = Reading {
-        batch: Batch::new(Arc::clone(&shared.store), Arc::clone(&shared.rules), settings.clone()),
-        entry: shared.health.enter(consumer.status()),
-        consumer,
-        types: &topics.types,
-        shared,
-        breaker: Breaker::default(),
-        mode: Mode::Starting { look: Instant::now() },
-        undone: BTreeMap::new(),
-        failures: 0,
-        measure_at: Instant::now(),
-        commit_at: Instant::now(),
-        next_batch_at: Instant::now(),
-        uncommitted: false,
-        rebalances: 0,
-        lagging: Vec::new(),
-        offset_resets: 0,
-    };
+    let mut reading = Reading::start(kafka, topics, settings, shared)?;
     let mut ended = Ok(());
     while ended.is_ok() && !shared.stop.is_cancelled() {
         ended = reading.round();
@@ -146,6 +125,8 @@ struct Reading<'a> {
     mode: Mode,
     /// The first offset of each partition that was polled and is not done.
     undone: BTreeMap<(Arc<str>, i32), i64>,
+    /// The partitions in which it went back to try again what the database did not take.
+    tried_again: BTreeSet<(String, i32)>,
     failures: u32,
     measure_at: Instant,
     commit_at: Instant,
@@ -156,7 +137,39 @@ struct Reading<'a> {
     offset_resets: u64,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// A member of the group that reads nothing yet.
+    fn start(
+        kafka: &kafka::Settings,
+        topics: &'a Topics,
+        settings: &Settings,
+        shared: &'a Shared,
+    ) -> Result<Self, IngestError> {
+        let start = StartOffsets(Arc::clone(&shared.store));
+        let consumer = Consumer::new(kafka, &topics.names, start)?;
+        // Whether an earlier process stopped before a flood is to be found out first.
+        consumer.pause_all()?;
+        Ok(Self {
+            batch: Batch::new(Arc::clone(&shared.store), Arc::clone(&shared.rules), settings.clone()),
+            entry: shared.health.enter(consumer.status()),
+            consumer,
+            types: &topics.types,
+            shared,
+            breaker: Breaker::default(),
+            mode: Mode::Starting { look: Instant::now() },
+            undone: BTreeMap::new(),
+            tried_again: BTreeSet::new(),
+            failures: 0,
+            measure_at: Instant::now(),
+            commit_at: Instant::now(),
+            next_batch_at: Instant::now(),
+            uncommitted: false,
+            rebalances: 0,
+            lagging: Vec::new(),
+            offset_resets: 0,
+        })
+    }
+
     fn round(&mut self) -> Result<(), IngestError> {
         self.entry.alive();
         self.measure();
@@ -182,7 +195,9 @@ impl Reading<'_> {
         let rebalances = self.consumer.rebalances();
         if self.rebalances != rebalances {
             self.rebalances = rebalances;
-            self.batch.keep_positions(&self.consumer.assignment());
+            let held = self.consumer.assignment();
+            self.batch.keep_positions(&held);
+            self.leave_to_others(&held);
         }
         if matches!(self.mode, Mode::Running) {
             let begun = Instant::now();
@@ -364,3 +379,6 @@ fn halve(todo: &mut Vec<Range<usize>>, range: Range<usize>) {
 fn count(records: usize) -> f64 {
     u32::try_from(records).map_or(f64::MAX, f64::from)
 }
+
+#[cfg(test)]
+mod tests;

@@ -288,6 +288,12 @@ impl Consumer {
         })
     }
 
+    /// Gives all partitions back, by the polls that follow.
+    #[cfg(test)]
+    pub fn unsubscribe(&self) {
+        self.inner.unsubscribe();
+    }
+
     /// Calls with all partitions held, if there are any.
     fn held(&self, call: impl FnOnce(&TopicPartitionList) -> Result<(), ClientError>) -> Result<(), ClientError> {
         let list = self.inner.assignment()?;

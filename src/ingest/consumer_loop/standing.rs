@@ -8,6 +8,7 @@ use std::{
 use super::{IngestError, Reading};
 use crate::{
     ingest::Paused,
+    kafka::TopicPartition,
     retry::Backoff,
     store::{Disposition, StoreError, positions},
     wire::record::Record,
@@ -49,6 +50,7 @@ impl Reading<'_> {
     }
 
     pub(super) fn up(&mut self) {
+        self.tried_again.clear();
         if std::mem::take(&mut self.failures) > 0 {
             tracing::info!("the database answers again");
             self.entry.set_paused(None);
@@ -100,6 +102,15 @@ impl Reading<'_> {
             *first = offset.min(*first);
         }
         self.batch.keep_positions(&[]);
+    }
+
+    /// Only these partitions are ours any more. Once others have all that was to be tried again, nothing that is read
+    /// here may ever tell that the database takes writes again.
+    pub(super) fn leave_to_others(&mut self, held: &[TopicPartition]) {
+        self.tried_again.retain(|partition| held.contains(partition));
+        if matches!(self.mode, Mode::Running) && self.tried_again.is_empty() {
+            self.up();
+        }
     }
 
     /// Standing still: looks, now and then, whether it may go on.
@@ -163,11 +174,11 @@ impl Reading<'_> {
     }
 
     /// Reads on, from the first record of each partition that is not done.
-    fn go_on(&mut self) -> Result<(), IngestError> {
+    pub(super) fn go_on(&mut self) -> Result<(), IngestError> {
         let held = self.consumer.assignment();
-        let mut goes_back = false;
         while let Some(((topic, partition), offset)) = self.undone.pop_first() {
-            if !held.contains(&(topic.to_string(), partition)) {
+            let known = (topic.to_string(), partition);
+            if !held.contains(&known) {
                 continue;
             }
             if let Err(error) = self.consumer.seek(&topic, partition, offset) {
@@ -176,10 +187,10 @@ impl Reading<'_> {
                 self.undone.insert((topic, partition), offset);
                 return Ok(());
             }
-            goes_back = true;
+            self.tried_again.insert(known);
         }
         self.consumer.resume_all()?;
-        if !goes_back {
+        if self.tried_again.is_empty() {
             // No batch is to be tried again whose success would say so.
             self.up();
         }
