@@ -154,8 +154,10 @@ impl App {
                 self.stop.clone(),
             );
             let close = self.close.clone();
-            self.outlet
-                .spawn("http", async move { Ok(http::serve(listener, state, close).await?) });
+            self.outlet.spawn("http", async move {
+                http::serve(listener, state, close).await;
+                Ok(())
+            });
         }
         self.spawn_preparation(settings, roles, &writing, waits, &prepared);
         if roles.ingest {

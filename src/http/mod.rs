@@ -3,6 +3,7 @@
 mod access_log;
 mod api;
 pub mod auth;
+mod connections;
 mod described;
 mod descriptions;
 mod docs;
@@ -13,21 +14,19 @@ pub mod problem;
 pub mod public;
 mod state;
 
-use std::{future::IntoFuture as _, io, net::SocketAddr, pin::pin, time::Duration};
+use std::net::SocketAddr;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use connections::Limits;
 use described::Routes;
 
 pub use auth::{InvalidJwtSettings, JwtSettings};
 pub use ops::{LivenessCheck, Probes, ReadinessCheck, Unready};
 pub use state::{Issuer, ReplayDeadLetter, State};
-
-/// Requests in flight get this long to end after the service was told to stop.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// What the HTTP server needs to know.
 #[derive(Debug, Clone)]
@@ -72,24 +71,11 @@ fn routes() -> Routes {
 }
 
 /// Serves until `stop`; then takes no further connections, and gives the requests in flight ten seconds to end.
-pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) -> io::Result<()> {
-    let stopped = stop.clone();
-    let server = axum::serve(listener, router(state)).with_graceful_shutdown(stopped.cancelled_owned());
-    let mut server = pin!(server.into_future());
-    tokio::select! {
-        ended = &mut server => return ended,
-        () = stop.cancelled() => {}
-    }
-    match tokio::time::timeout(GRACE, server).await {
-        Ok(ended) => ended,
-        Err(_) => {
-            tracing::warn!(
-                "requests were still in flight {} s after the stop; they are cut off",
-                GRACE.as_secs()
-            );
-            Ok(())
-        }
-    }
+///
+/// At most 512 connections at once, fewer where the process may not open 1,024 files. A connection is closed when the
+/// head of a request is not there within ten seconds, or when nothing of an answer is read for thirty.
+pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) {
+    connections::serve(listener, router(state), Limits::of_this_process(), stop).await;
 }
 
 #[cfg(test)]

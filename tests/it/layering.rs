@@ -20,13 +20,15 @@ const LAYERS: [(u8, &[&str]); 7] = [
 ];
 
 /// Names that only the files below these paths may say; unit tests may, too: they look into tables.
-const BELONGS: [(&str, &[&str]); 17] = [
+const BELONGS: [(&str, &[&str]); 19] = [
     ("rdkafka", &["kafka/"]),
     ("diesel", &["store/"]),
     ("diesel_migrations", &["store/"]),
     ("libsqlite3_sys", &["store/"]),
     ("pq_sys", &["store/"]),
     ("axum", &["http/"]),
+    ("hyper", &["http/"]),
+    ("hyper_util", &["http/"]),
     ("tower_http", &["http/"]),
     ("utoipa_axum", &["http/"]),
     ("reqwest", &["backend/", "cli/healthcheck.rs"]),
