@@ -13,7 +13,13 @@ use super::{
     AwardRequest, BackendError, BadgingBackend, BoxFuture, Issued, MadeBadgeClass, RevokeRequest, SetupError,
     exchange::{Answer, Exchange},
 };
-use crate::{clock::Clock, domain::badge_class::BadgeClass, secret::Secret, telemetry::Metrics, wire::redact};
+use crate::{
+    clock::Clock,
+    domain::{badge_class::BadgeClass, limits::check_url},
+    secret::Secret,
+    telemetry::Metrics,
+    wire::redact,
+};
 
 /// The longest that one request takes.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -211,14 +217,17 @@ fn issued(answer: &Answer, base: &Url, recipient: &str) -> Result<Issued, Backen
         .body
         .as_deref()
         .and_then(|body| serde_json::from_slice(body).ok());
-    let body = body.filter(|body| !body.assertion_url.is_empty());
-    let body = body.ok_or_else(|| BackendError::Unknown {
-        detail: format!("the backend answers {} with a body that cannot be read", answer.status),
-    })?;
+    let unusable = |what: &str| BackendError::Unknown {
+        detail: format!("the backend answers {} with {what}", answer.status),
+    };
+    let body = body.ok_or_else(|| unusable("a body that cannot be read"))?;
+    // What is stored is shown as a link.
+    check_url(&body.assertion_url).map_err(|wrong| unusable(&format!("an assertion_url that is wrong: {wrong}")))?;
+    let image_url = body.image_url.filter(|url| check_url(url).is_ok());
     let data = redact::json(body.data, recipient);
     let issuer = data["issuer"].as_str().map_or_else(|| base.to_string(), str::to_owned);
     Ok(Issued {
-        image_url: body.image_url.unwrap_or_default(),
+        image_url: image_url.unwrap_or_default(),
         assertion_url: body.assertion_url,
         issuer,
         backend_id: None,
@@ -255,90 +264,4 @@ fn refusal(answer: &Answer, recipient: &str) -> BackendError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::testing;
-
-    fn answer(status: u16, body: &Value) -> Answer {
-        Answer {
-            status,
-            body: Some(body.to_string().into_bytes()),
-            ..Answer::default()
-        }
-    }
-
-    fn base() -> Url {
-        Url::parse("https://gen.example/accolade").expect("a URL")
-    }
-
-    #[test]
-    fn each_answer_has_its_meaning() {
-        let problem = json!({"detail": "no room for ada@example.com"});
-        let cases = [
-            (400, "refused"),
-            (404, "refused"),
-            (422, "refused"),
-            (401, "blocked"),
-            (403, "blocked"),
-            (429, "not_sent"),
-            (503, "not_sent"),
-            (500, "unknown"),
-            (502, "unknown"),
-            (301, "unknown"),
-            (204, "unknown"),
-            (418, "unknown"),
-        ];
-        for (status, code) in cases {
-            let error = issued(&answer(status, &problem), &base(), "ada@example.com").expect_err("an error");
-            assert_eq!(error.code(), code, "{status}");
-            assert!(!error.to_string().contains('@'), "{error}");
-        }
-        let refused = refusal(&answer(422, &problem), "");
-        assert_eq!(
-            refused.to_string(),
-            "refused: the backend answers 422: no room for [e-mail]"
-        );
-        for status in [200, 201, 409] {
-            let unreadable = issued(&answer(status, &json!({})), &base(), "").expect_err("no URL");
-            assert_eq!(unreadable.code(), "unknown");
-        }
-    }
-
-    #[test]
-    fn an_award_that_was_issued_before_is_taken() {
-        let body = json!({"assertion_url": "https://gen.example/1", "image_url": "https://gen.example/1.png",
-                          "data": {"to": "Ada@example.com", "issuer": "https://gen.example/issuer"}});
-        for status in [200, 201, 409] {
-            let issued = issued(&answer(status, &body), &base(), "ada@example.com").expect("issued");
-            assert_eq!(issued.assertion_url, "https://gen.example/1");
-            assert_eq!(issued.image_url, "https://gen.example/1.png");
-            assert_eq!(issued.issuer, "https://gen.example/issuer");
-            assert_eq!(issued.data["to"], "[e-mail]");
-        }
-    }
-
-    #[test]
-    fn the_issuer_of_an_award_is_no_address() {
-        let body = json!({"assertion_url": "https://gen.example/1", "data": {"issuer": "Ada <ada@example.com>"}});
-        let issued = issued(&answer(201, &body), &base(), "").expect("issued");
-        assert_eq!(
-            (issued.issuer.as_str(), &issued.data["issuer"]),
-            ("Ada <[e-mail]>", &json!("Ada <[e-mail]>"))
-        );
-    }
-
-    #[test]
-    fn the_request_says_all_that_a_badge_needs() {
-        let request = testing::award_request();
-        let body = award_body(&request);
-        assert_eq!(body["award_id"], request.award.0.to_string());
-        assert_eq!(body["badge_class"]["image"], "data:image/png;base64,cG5n");
-        assert_eq!(body["badge_class"]["slug"], "enrolled_three");
-        assert_eq!(
-            body["recipient"],
-            json!({"id": 42, "username": "ada", "email": "ada@example.com", "name": "Ada"})
-        );
-        assert_eq!(body["reason"]["kind"], "courses_enrolled");
-        assert_eq!(body["evidence_url"], Value::Null);
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use crate::{
         BackendError, Held, Issued, MadeBadgeClass, Recipient,
         exchange::{Answer, bounded_seconds},
     },
+    domain::limits::check_url,
     wire::redact,
 };
 
@@ -87,11 +88,13 @@ pub(super) fn throttled_for(answer: &Answer) -> Option<std::time::Duration> {
 pub(super) fn issued(assertion: &Value, recipient: &str) -> Result<Issued, BackendError> {
     let text = |name: &str| assertion[name].as_str().filter(|text| !text.is_empty());
     let unreadable = |name: &str| BackendError::Unknown {
-        detail: format!("Badgr's assertion has no {name}"),
+        detail: format!("Badgr's assertion has no {name} that can be used"),
     };
-    let assertion_url = text("openBadgeId").ok_or_else(|| unreadable("openBadgeId"))?.to_owned();
+    // What is stored is shown as a link.
+    let web = |name: &str| text(name).filter(|url| check_url(url).is_ok());
+    let assertion_url = web("openBadgeId").ok_or_else(|| unreadable("openBadgeId"))?.to_owned();
     let backend_id = text("entityId").ok_or_else(|| unreadable("entityId"))?.to_owned();
-    let image_url = text("image").map_or_else(|| format!("{assertion_url}/image"), str::to_owned);
+    let image_url = web("image").map_or_else(|| format!("{assertion_url}/image"), str::to_owned);
     let issuer = text("issuerOpenBadgeId").or_else(|| text("issuer"));
     Ok(Issued {
         issuer: redact::text(issuer.unwrap_or_default(), recipient),
@@ -111,7 +114,10 @@ pub(super) fn made(badge_class: &Value) -> Result<MadeBadgeClass, BackendError> 
         backend_id: backend_id.map(str::to_owned).ok_or_else(|| BackendError::Unknown {
             detail: "Badgr's badge class has no entityId".to_owned(),
         })?,
-        image_url: badge_class["image"].as_str().map(str::to_owned),
+        image_url: badge_class["image"]
+            .as_str()
+            .filter(|url| check_url(url).is_ok())
+            .map(str::to_owned),
     })
 }
 

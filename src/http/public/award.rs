@@ -20,6 +20,7 @@ use crate::{
         bake,
         documents::{self, AssertionParts},
     },
+    domain::limits::check_url,
     http::{State, problem::Problem},
     store::api_reads::{self, PublicAssertion},
     wire::{redact, schemas},
@@ -180,10 +181,10 @@ fn text(state: &State, assertion: &PublicAssertion) -> Option<String> {
     Some(documents::assertion(&urls, &parts).to_string())
 }
 
-/// Another badge server has the document.
+/// Another badge server has the document. It said itself where; an import, or an older version, may have stored whatever
+/// it said.
 fn elsewhere(state: &State, headers: &HeaderMap, url: &str) -> Response {
-    let is_web = url.starts_with("https://") || url.starts_with("http://");
-    if is_web && !url.starts_with(&urls(state).assertion("")) {
+    if check_url(url).is_ok() && !url.starts_with(&urls(state).assertion("")) {
         return Redirect::temporary(url).into_response();
     }
     not_found(state, headers)

@@ -94,6 +94,14 @@ impl AwardPage {
     fn evidence_link(&self) -> Option<&str> {
         self.evidence_url.as_deref().and_then(web_link)
     }
+
+    fn assertion_link(&self) -> Option<&str> {
+        web_link(&self.assertion_url)
+    }
+
+    fn image_link(&self) -> Option<&str> {
+        web_link(&self.baked_image_url)
+    }
 }
 
 /// The page of a badge class: its criteria.

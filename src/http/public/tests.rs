@@ -228,10 +228,24 @@ async fn an_assertion_of_another_server_is_found_there() {
     assert_eq!(image.header(header::LOCATION), "https://badgr.example.com/i.png");
     let page = site.get(&format!("/badges/{ID}"), &[]).await.text();
     assert!(page.contains("https://badgr.example.com/public/a"));
-    for url in ["javascript:alert(1)", &format!("{PUBLIC_URL}/ob2/assertions/{ID}")] {
+    for url in [
+        "javascript:alert(1)",
+        "https://badgr.example.com/\r\nSet-Cookie: a=b",
+        "https://badgr.example.com/a b",
+        "https:badgr.example.com",
+        "//badgr.example.com",
+        &format!("https://badgr.example.com/{}", "a".repeat(2048)),
+        &format!("{PUBLIC_URL}/ob2/assertions/{ID}"),
+    ] {
         seed::issued_elsewhere(&store, ID, url, url);
-        let reply = site.get(&format!("/ob2/assertions/{ID}"), &[]).await;
-        assert_eq!(reply.problem().0, 404, "{url}");
+        for path in [
+            format!("/ob2/assertions/{ID}"),
+            format!("/ob2/assertions/{ID}/image.png"),
+        ] {
+            let reply = site.get(&path, &[]).await;
+            assert_eq!(reply.problem().0, 404, "{url}");
+            assert_eq!(reply.header(header::LOCATION), "", "{url}");
+        }
     }
 }
 

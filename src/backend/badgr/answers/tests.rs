@@ -158,3 +158,18 @@ fn only_a_live_assertion_of_the_same_recipient_is_adopted() {
         assert_eq!(is_live_award(&said, "c1", " ADA@example.com"), live, "{said}");
     }
 }
+
+#[test]
+fn only_web_addresses_are_taken() {
+    let long = format!("https://badgr.example/{}", "a".repeat(2048));
+    for url in ["javascript:alert(1)", "https://badgr.example/\n1", "/1", &long] {
+        let error = issued(&json!({"entityId": "a", "openBadgeId": url}), EMAIL).expect_err("no address of the web");
+        assert_eq!(error.code(), "unknown", "{url}");
+        assert!(error.to_string().contains("openBadgeId"), "{error}");
+        let assertion = json!({"entityId": "a", "openBadgeId": "https://badgr.example/a", "image": url});
+        let issued = issued(&assertion, EMAIL).expect("its image has an address of its own");
+        assert_eq!(issued.image_url, "https://badgr.example/a/image", "{url}");
+        let made = made(&json!({"entityId": "c", "image": url})).expect("an image is not needed");
+        assert_eq!(made.image_url, None, "{url}");
+    }
+}

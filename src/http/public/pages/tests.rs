@@ -170,7 +170,14 @@ fn only_web_addresses_become_links() {
     page.evidence_url = Some("javascript:alert(1)".to_owned());
     page.issuer_url = "javascript:alert(2)".to_owned();
     page.criteria = "javascript:alert(3)".to_owned();
-    assert!(!render(&page).contains("href=\"javascript"));
+    page.assertion_url = "javascript:alert(4)".to_owned();
+    page.baked_image_url = "javascript:alert(5)".to_owned();
+    let html = render(&page);
+    assert!(!html.contains("href=\"javascript"), "{html}");
+    assert!(
+        !html.contains("Download the badge") && html.contains("This badge is valid"),
+        "{html}"
+    );
 }
 
 #[test]
