@@ -3,6 +3,7 @@
 mod access_log;
 mod api;
 pub mod auth;
+mod careful;
 mod connections;
 mod described;
 mod descriptions;
@@ -50,6 +51,7 @@ pub struct Settings {
 /// Errors are problem documents, also those of unknown routes and wrong methods; a panic in a handler is a 500 and ends
 /// nothing else.
 pub fn router(state: State) -> Router {
+    let policy = careful::policy(&state.settings().public_url);
     routes()
         .into_router()
         .fallback(public::unknown_route)
@@ -58,6 +60,7 @@ pub fn router(state: State) -> Router {
         .layer(middleware::from_fn(limits::time_out))
         .layer(CatchPanicLayer::custom(limits::panicked))
         .layer(middleware::from_fn(problem::document_errors))
+        .layer(middleware::from_fn_with_state(policy, careful::with_headers))
         .layer(middleware::from_fn(access_log::log))
         .with_state(state)
 }

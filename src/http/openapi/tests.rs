@@ -70,6 +70,42 @@ async fn a_path_takes_the_methods_of_the_document_and_no_others() {
     }
 }
 
+#[tokio::test]
+async fn every_answer_tells_browsers_to_be_careful() {
+    let site = Site::new();
+    let operations = each_operation(&document("/")).into_iter();
+    let mut asked: Vec<_> = operations
+        .map(|(path, method, operation)| (method, filled_in(&path, &operation)))
+        .collect();
+    asked.push(("GET".to_owned(), "/nowhere".to_owned()));
+    asked.push(("TRACE".to_owned(), "/livez".to_owned()));
+    for (method, path) in asked {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        for accepted in ["text/html", "application/json"] {
+            let reply = site
+                .send(method.clone(), &path, &[("accept", accepted)], Body::empty())
+                .await;
+            for (name, expected) in [
+                ("x-content-type-options", "nosniff"),
+                ("referrer-policy", "strict-origin-when-cross-origin"),
+            ] {
+                assert_eq!(reply.header(name), expected, "{method} {path}: {name}");
+            }
+            let policy = reply.header(header::CONTENT_SECURITY_POLICY);
+            for part in [
+                "default-src 'none'; ",
+                "style-src 'self' https://badges.example.com/static/; ",
+                "img-src 'self' https://badges.example.com/; ",
+                "base-uri 'none'; ",
+                "form-action 'none'; ",
+                "frame-ancestors 'none'",
+            ] {
+                assert!(policy.contains(part), "{method} {path}: {policy}");
+            }
+        }
+    }
+}
+
 #[test]
 fn no_route_is_added_without_its_description() {
     let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http")];

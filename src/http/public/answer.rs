@@ -67,7 +67,6 @@ impl Answer {
             HeaderValue::try_from(tag).expect("hex digits in quotes are a header value"),
         );
         to.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.cache_control));
-        to.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if self.varies {
             to.insert(header::VARY, HeaderValue::from_static("Accept"));
         }
