@@ -10,6 +10,7 @@ use axum::{
 };
 use futures_util::future::join_all;
 use serde::Serialize;
+use tokio::{sync::Mutex, time::Instant};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -19,6 +20,9 @@ use crate::backend::BoxFuture;
 /// A check that has not answered by then has failed.
 const CHECK_TIME: Duration = Duration::from_secs(2);
 
+/// So long an answer holds, however many ask.
+const KEPT: Duration = Duration::from_secs(1);
+
 /// What is not ready and what to do about it, in a sentence or two, without secrets.
 pub type Unready = String;
 
@@ -26,7 +30,7 @@ pub type Unready = String;
 pub struct ReadinessCheck {
     /// Its name in `/readyz`: `database`, `kafka`, `migrations`, `consumer`.
     pub name: &'static str,
-    /// Asked on every request; cut off after two seconds.
+    /// Asked once a second at most, however many ask; cut off after two.
     pub check: Box<dyn Fn() -> BoxFuture<'static, Result<(), Unready>> + Send + Sync>,
 }
 
@@ -52,10 +56,16 @@ struct Readiness {
     checks: BTreeMap<&'static str, Outcome>,
 }
 
+/// What the checks said, and when.
+pub(super) type Known = Mutex<Option<(Instant, Outcomes)>>;
+
+/// What each check said, by its name.
+type Outcomes = BTreeMap<&'static str, Outcome>;
+
 /// Whether a part is ready.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[schema(as = ReadinessOfPart)]
-struct Outcome {
+pub(super) struct Outcome {
     /// Whether it is.
     ok: bool,
     /// What is not ready, and what to do about it.
@@ -94,7 +104,7 @@ async fn live(Shared(state): Shared<State>) -> Result<&'static str, Problem> {
     ),
 )]
 async fn ready(Shared(state): Shared<State>) -> impl IntoResponse {
-    let mut checks: BTreeMap<_, _> = join_all(state.checks().iter().map(run)).await.into_iter().collect();
+    let mut checks = outcomes(&state).await;
     if state.is_stopping() {
         let detail = "This process is shutting down; send requests to another one.".to_owned();
         checks.insert("shutting_down", Outcome { ok: false, detail });
@@ -110,6 +120,20 @@ async fn ready(Shared(state): Shared<State>) -> impl IntoResponse {
         [(header::CACHE_CONTROL, "no-store")],
         Json(Readiness { ready, checks }),
     )
+}
+
+/// What the checks say, or said a moment ago. A check may cost connections and threads: whoever holds the lock asks, and
+/// the others wait for what it hears.
+async fn outcomes(state: &State) -> Outcomes {
+    let mut known = state.known_readiness().lock().await;
+    if let Some((at, outcomes)) = &*known
+        && at.elapsed() < KEPT
+    {
+        return outcomes.clone();
+    }
+    let outcomes: Outcomes = join_all(state.checks().iter().map(run)).await.into_iter().collect();
+    *known = Some((Instant::now(), outcomes.clone()));
+    outcomes
 }
 
 async fn run(check: &ReadinessCheck) -> (&'static str, Outcome) {

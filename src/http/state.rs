@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{JwtSettings, Probes, ReadinessCheck, Settings, descriptions::Descriptions, problem::Problem};
+use super::{JwtSettings, Probes, ReadinessCheck, Settings, descriptions::Descriptions, ops, problem::Problem};
 use crate::{
     backend::builtin::documents::IssuerProfile,
     store::{Store, StoreError, Tx, audit::Actor, dead_letters::Replay},
@@ -46,6 +46,7 @@ struct Parts {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     probes: Probes,
+    readiness: ops::Known,
     decided: Arc<Notify>,
     replay: ReplayDeadLetter,
     stop: CancellationToken,
@@ -69,6 +70,7 @@ impl State {
             store,
             metrics,
             probes,
+            readiness: ops::Known::default(),
             decided,
             replay,
             stop,
@@ -94,6 +96,11 @@ impl State {
 
     pub(super) fn checks(&self) -> &[ReadinessCheck] {
         &self.0.probes.ready
+    }
+
+    /// What they said last.
+    pub(super) fn known_readiness(&self) -> &ops::Known {
+        &self.0.readiness
     }
 
     /// What hangs, if something does.

@@ -1,6 +1,6 @@
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use axum::http::StatusCode;
@@ -18,7 +18,7 @@ fn check(name: &'static str, up: Arc<AtomicBool>) -> ReadinessCheck {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn readiness_names_the_part_that_is_not_ready() {
     let up = Arc::new(AtomicBool::new(false));
     let checks = vec![
@@ -32,8 +32,55 @@ async fn readiness_names_the_part_that_is_not_ready() {
         "database": {"ok": true, "detail": "ok"}, "kafka": {"ok": false, "detail": "Start it."}}});
     assert_eq!(reply.json(), expected);
     up.store(true, Ordering::SeqCst);
+    tokio::time::advance(KEPT).await;
     let reply = site.get("/readyz", &[]).await;
     assert_eq!((reply.status, &reply.json()["ready"]), (StatusCode::OK, &true.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_ask_at_once_and_soon_after_get_one_answer() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let slow = ReadinessCheck {
+        name: "kafka",
+        check: Box::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async {
+                tokio::time::sleep(CHECK_TIME / 2).await;
+                Ok(())
+            })
+        }),
+    };
+    let site = Site::with(vec![slow], false);
+    let replies = join_all((0..200).map(|_| site.get("/readyz", &[]))).await;
+    assert!(replies.iter().all(|reply| reply.status == StatusCode::OK));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    site.get("/readyz", &[]).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    tokio::time::advance(KEPT).await;
+    site.get("/readyz", &[]).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_while_asking_leaves_it_to_the_next() {
+    let once = Arc::new(AtomicBool::new(false));
+    let hangs_once = ReadinessCheck {
+        name: "kafka",
+        check: Box::new(move || {
+            let hangs = !once.swap(true, Ordering::SeqCst);
+            Box::pin(async move {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+                Ok(())
+            })
+        }),
+    };
+    let site = Site::with(vec![hangs_once], false);
+    let left = tokio::time::timeout(CHECK_TIME / 2, site.get("/readyz", &[])).await;
+    assert!(left.is_err());
+    assert_eq!(site.get("/readyz", &[]).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
