@@ -119,10 +119,18 @@ impl Cli {
     }
 }
 
+/// Threads for what blocks: the database, above all, and look-ups of names. By default HTTP has 20 of them at most, the
+/// issue loop 16, the other loops and `/readyz` some dozen; where settings ask for more, the rest waits its turn. Each
+/// costs memory, and none waits for another.
+const BLOCKING_THREADS: usize = 128;
+
 /// Runs a command to its end. A call of a library that still blocks then, such as a statement that waits for a lock of
 /// the database, is left behind: the process ends, and what it had not committed never happened.
 fn wait_for(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build();
     let runtime = runtime.map_err(|error| CliError::failed(format!("cannot start threads: {error}")))?;
     let ended = runtime.block_on(command);
     runtime.shutdown_background();

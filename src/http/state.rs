@@ -3,10 +3,14 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{JwtSettings, Probes, ReadinessCheck, Settings, descriptions::Descriptions, ops, problem::Problem};
@@ -37,6 +41,9 @@ impl fmt::Debug for Issuer {
     }
 }
 
+/// A request that finds no room by then is told to come again.
+const ROOM_WITHIN: Duration = Duration::from_secs(1);
+
 /// What handlers share; cheap to clone.
 #[derive(Clone)]
 pub struct State(Arc<Parts>);
@@ -50,6 +57,8 @@ struct Parts {
     decided: Arc<Notify>,
     replay: ReplayDeadLetter,
     stop: CancellationToken,
+    /// For the requests that use, or wait for, a connection to the database.
+    room: Arc<Semaphore>,
     descriptions: OnceLock<Descriptions>,
 }
 
@@ -64,6 +73,8 @@ impl State {
         replay: ReplayDeadLetter,
         stop: CancellationToken,
     ) -> Self {
+        // Each holds a thread. As many again as can work wait; of more, most would wait in vain, and keep the loops waiting.
+        let room = Arc::new(Semaphore::new(2 * store.pool_size()));
         settings.issuer.profile.has_image = settings.issuer.image.is_some();
         Self(Arc::new(Parts {
             settings,
@@ -74,6 +85,7 @@ impl State {
             decided,
             replay,
             stop,
+            room,
             descriptions: OnceLock::new(),
         }))
     }
@@ -121,7 +133,7 @@ impl State {
     /// Replays a dead letter; what goes wrong is logged and becomes a problem.
     pub(super) async fn replay(&self, id: i64, actor: Actor) -> Result<Option<Replay>, Problem> {
         let replay = Arc::clone(&self.0.replay);
-        Ok(self.0.store.run(move |_| replay(id, &actor)).await?)
+        self.run(move |_| replay(id, &actor)).await
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -143,7 +155,7 @@ impl State {
         name: &'static str,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Problem> {
-        Ok(self.0.store.run(move |store| store.transaction(name, work)).await?)
+        self.run(move |store| store.transaction(name, work)).await
     }
 
     /// Reads from the store; what goes wrong there is logged and becomes a problem.
@@ -152,6 +164,26 @@ impl State {
         name: &'static str,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Problem> {
-        Ok(self.0.store.run(move |store| store.read(name, work)).await?)
+        self.run(move |store| store.read(name, work)).await
+    }
+
+    /// Has this done with the store when there is room for it. It keeps its room to the end, also when nobody waits for
+    /// it any more.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let room = timeout(ROOM_WITHIN, Arc::clone(&self.0.room).acquire_owned()).await;
+        let room = room
+            .map_err(|_| Problem::busy())?
+            .expect("the semaphore is never closed");
+        let done = self.0.store.run(move |store| {
+            let _room = room;
+            work(store)
+        });
+        Ok(done.await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,6 +248,11 @@ impl Store {
         self.read("ping", |tx| connection::ping(tx.conn))
     }
 
+    /// Connections at most.
+    pub fn pool_size(&self) -> usize {
+        self.pool.max_size() as usize
+    }
+
     /// Connections in use and idle.
     pub fn pool_state(&self) -> (u32, u32) {
         let state = self.pool.state();
