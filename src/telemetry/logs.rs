@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter,
@@ -16,6 +17,8 @@ use tracing_subscriber::{
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
+
+use super::one_line::OneLine;
 
 /// How many lines wait for standard error at most: some megabytes.
 const QUEUE_LINES: usize = 10_000;
@@ -45,7 +48,7 @@ pub enum LogsError {
 /// Starts logging, for a command that ends by itself: each line is written before the work goes on. Without a format:
 /// text when standard error is a terminal, else JSON.
 pub fn init_logs(format: Option<LogFormat>, filter: &str) -> Result<(), LogsError> {
-    start(format, filter, io::stderr)
+    start(format, filter, io::stderr).map(drop)
 }
 
 /// Starts logging, for a service that must not stand still because nobody takes its log: lines, and panics, wait in a
@@ -57,12 +60,18 @@ pub fn init_queued_logs(format: Option<LogFormat>, filter: &str) -> Result<LogQu
         .thread_name("log")
         .finish(io::stderr());
     let dropped = writer.error_counter();
-    start(format, filter, writer)?;
+    let format = start(format, filter, writer)?;
     // The usual hook writes to standard error where the panic is.
-    panic::set_hook(Box::new(|panic| {
+    panic::set_hook(Box::new(move |panic| {
         let backtrace = Backtrace::capture();
-        match backtrace.status() {
-            BacktraceStatus::Captured => tracing::error!("{panic}\n{backtrace}"),
+        match (backtrace.status(), format) {
+            (BacktraceStatus::Captured, LogFormat::Json) => tracing::error!("{panic}\n{backtrace}"),
+            (BacktraceStatus::Captured, LogFormat::Text) => {
+                tracing::error!("{panic}");
+                for line in backtrace.to_string().lines() {
+                    tracing::error!("{line}");
+                }
+            }
             _ => tracing::error!("{panic}"),
         }
     }));
@@ -76,20 +85,29 @@ fn start(
     format: Option<LogFormat>,
     filter: &str,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
-) -> Result<(), LogsError> {
+) -> Result<LogFormat, LogsError> {
     let terminal = io::stderr().is_terminal();
     let filter = EnvFilter::try_new(filter).map_err(|_| LogsError::Filter)?;
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
+    let started = subscriber(format, terminal, filter, writer).try_init();
+    started.map(|()| format).map_err(|_| LogsError::Twice)
+}
+
+/// Writes one line an event, whatever it says: a text of somebody else cannot look like a line of ours.
+fn subscriber(
+    format: LogFormat,
+    colours: bool,
+    filter: EnvFilter,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) -> Box<dyn Subscriber + Send + Sync> {
     let registry = tracing_subscriber::registry().with(filter);
-    let started = match format {
-        LogFormat::Text => registry
-            .with(fmt::layer().with_writer(writer).with_ansi(terminal).with_target(false))
-            .try_init(),
-        LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_writer(writer))
-            .try_init(),
-    };
-    started.map_err(|_| LogsError::Twice)
+    match format {
+        LogFormat::Text => {
+            let lines = fmt::layer().with_writer(OneLine { writer, colours });
+            Box::new(registry.with(lines.with_ansi(colours).with_target(false)))
+        }
+        LogFormat::Json => Box::new(registry.with(fmt::layer().json().flatten_event(true).with_writer(writer))),
+    }
 }
 
 /// The lines that wait to be written. Dropping it ends it.
@@ -126,5 +144,64 @@ impl LogQueue {
 impl Drop for LogQueue {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write, sync::Arc};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, say: impl FnOnce()) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let subscriber = subscriber(format, false, EnvFilter::new("info"), move || writer.clone());
+        tracing::subscriber::with_default(subscriber, say);
+        String::from_utf8(buffer.0.lock().expect("no panic").clone()).expect("UTF-8")
+    }
+
+    #[test]
+    fn an_event_is_a_line_whatever_it_says() {
+        let forged = "said\n2026-11-01T12:00:00Z  INFO forged\r\u{85}\u{2028}\u{2029}\u{b}\u{c}\u{1b}[2J";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let lines = logged(format, || {
+                tracing::warn!(detail = %forged, "a message: {forged}");
+                tracing::info!("the next one");
+            });
+            assert!(lines.ends_with('\n'), "{lines}");
+            assert_eq!(lines.matches('\n').count(), 2, "{lines}");
+            let breaks = ['\r', '\u{b}', '\u{c}', '\u{1b}'];
+            assert!(!lines.contains(breaks), "{lines:?}");
+            if format == LogFormat::Text {
+                assert!(!lines.contains(['\u{85}', '\u{2028}', '\u{2029}']), "{lines:?}");
+                assert_eq!(
+                    lines.matches("said\\n2026-11-01T12:00:00Z  INFO forged\\r").count(),
+                    2,
+                    "{lines}"
+                );
+            } else {
+                let objects = lines.lines().map(serde_json::from_str::<serde_json::Value>);
+                assert!(
+                    objects
+                        .into_iter()
+                        .all(|object| object.is_ok_and(|object| object.is_object()))
+                );
+            }
+        }
     }
 }

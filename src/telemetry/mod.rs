@@ -2,6 +2,7 @@
 
 mod logs;
 mod metrics;
+mod one_line;
 
 pub use logs::{LogFormat, LogQueue, LogsError, init_logs, init_queued_logs};
 pub use metrics::Metrics;
