@@ -22,8 +22,10 @@ use crate::{clock::Clock, telemetry::Metrics};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// An idle connection is not used again after this long: a server that closes it just then leaves us not knowing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-/// No answer is read further: lists of all assertions of a badge class are long, but not as long as this.
-const MOST_BYTES: usize = 64 << 20;
+/// Bytes of an answer about one thing: an assertion, a badge class, a token. `data` of it is kept, and told in an event.
+pub(super) const ONE: usize = 256 << 10;
+/// Bytes of a page of a list.
+pub(super) const PAGE: usize = 8 << 20;
 /// No server makes us wait longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -95,22 +97,23 @@ impl Exchange {
     /// Sends a request and reads its answer, whatever its status, until `by` and at most as long as one request takes.
     ///
     /// [`BackendError::NotSent`] only when no connection came about; every later failure is
-    /// [`BackendError::Unknown`].
+    /// [`BackendError::Unknown`], also a success whose body is longer than `most`, [`ONE`] or [`PAGE`], in bytes.
     pub(super) async fn send(
         &self,
         operation: &'static str,
         request: RequestBuilder,
         by: Instant,
+        most: usize,
     ) -> Result<Answer, BackendError> {
         let started = Instant::now();
         let within = by.saturating_duration_since(started).min(self.timeout);
         let sent = request.timeout(within).send().await;
         let result = match sent {
-            Ok(response) => Ok(self.read(response).await),
+            Ok(response) => Ok(self.read(response, most).await),
             Err(error) => Err(error),
         };
         let code = match &result {
-            Ok(answer) => answer.status.to_string(),
+            Ok((answer, _)) => answer.status.to_string(),
             Err(error) if error.is_connect() => "connect".to_owned(),
             Err(error) if error.is_timeout() => "timeout".to_owned(),
             Err(_) => "broken".to_owned(),
@@ -124,10 +127,18 @@ impl Exchange {
             .backend_request_duration
             .with_label_values(&labels)
             .observe(started.elapsed().as_secs_f64());
-        result.map_err(|error| failure(operation, error))
+        match result {
+            // What an error means is known without its body.
+            Ok((answer, true)) if answer.status < 400 => Err(BackendError::Unknown {
+                detail: format!("{operation}: the answer is longer than {most} bytes"),
+            }),
+            Ok((answer, _)) => Ok(answer),
+            Err(error) => Err(failure(operation, error)),
+        }
     }
 
-    async fn read(&self, mut response: Response) -> Answer {
+    /// The answer, and whether its body was longer than it may be.
+    async fn read(&self, mut response: Response, most: usize) -> (Answer, bool) {
         let header = |name| text_of(response.headers(), &name);
         let mut answer = Answer {
             status: response.status().as_u16(),
@@ -139,15 +150,15 @@ impl Exchange {
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= MOST_BYTES => body.extend_from_slice(&chunk),
-                Ok(Some(_)) | Err(_) => break,
+                Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => return (answer, true),
+                Err(_) => return (answer, false),
                 Ok(None) => {
                     answer.body = Some(body);
-                    break;
+                    return (answer, false);
                 }
             }
         }
-        answer
     }
 
     fn wait(&self, value: &str) -> Option<Duration> {

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{
     AwardRequest, BackendError, BadgingBackend, BoxFuture, Issued, MadeBadgeClass, RevokeRequest, SetupError,
-    exchange::{Answer, Exchange},
+    exchange::{self, Answer, Exchange},
 };
 use crate::{
     clock::Clock,
@@ -80,7 +80,9 @@ impl Http {
     }
 
     async fn send(&self, operation: &'static str, request: RequestBuilder) -> Result<Answer, BackendError> {
-        self.exchange.send(operation, request, Instant::now() + TIMEOUT).await
+        self.exchange
+            .send(operation, request, Instant::now() + TIMEOUT, exchange::ONE)
+            .await
     }
 
     async fn issue(&self, operation: &'static str, request: &AwardRequest) -> Result<Issued, BackendError> {

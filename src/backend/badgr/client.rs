@@ -18,7 +18,7 @@ use super::{
 use crate::{
     backend::{
         BackendError, SetupError,
-        exchange::{Answer, Exchange},
+        exchange::{self, Answer, Exchange},
     },
     clock::Clock,
     secret::Secret,
@@ -88,9 +88,19 @@ impl Client {
         self.exchange.client().request(method, at(&self.base, path))
     }
 
-    /// Sends a request with a token. A 401 was not carried out: it is sent once more, with a new token.
+    /// Sends a request about one thing with a token. A 401 was not carried out: it is sent once more, with a new token.
     pub(super) async fn call(
         &self,
+        operation: &'static str,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Answer, BackendError> {
+        self.call_for(exchange::ONE, operation, request).await
+    }
+
+    /// The same for an answer of this many bytes at most.
+    async fn call_for(
+        &self,
+        most: usize,
         operation: &'static str,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<Answer, BackendError> {
@@ -98,7 +108,7 @@ impl Client {
         let access = self.token(by).await?;
         let answer = self
             .exchange
-            .send(operation, request().bearer_auth(access.expose()), by)
+            .send(operation, request().bearer_auth(access.expose()), by, most)
             .await?;
         if answer.status != 401 {
             return Ok(answer);
@@ -113,7 +123,7 @@ impl Client {
         }
         let answer = self
             .exchange
-            .send(operation, request().bearer_auth(access.expose()), by)
+            .send(operation, request().bearer_auth(access.expose()), by, most)
             .await?;
         if answer.status == 401 {
             self.tokens.reject(&access);
@@ -154,7 +164,7 @@ impl Client {
         request: impl Fn() -> RequestBuilder,
     ) -> Result<(Vec<Value>, Option<Url>), BackendError> {
         let asked = request().build().map(|request| request.url().clone()).ok();
-        let answer = self.call(operation, request).await?;
+        let answer = self.call_for(exchange::PAGE, operation, request).await?;
         let items = answers::result(&answer, subject, recipient)?;
         let next = match (answer.next.as_deref(), asked) {
             (Some(link), Some(asked)) => Some(following(&asked, link).ok_or_else(|| BackendError::Unknown {
@@ -233,7 +243,7 @@ fn ask(settings: &Settings, exchange: Arc<Exchange>, url: Url) -> Ask {
         let (exchange, request) = (exchange.clone(), exchange.client().post(url.clone()).form(&form));
         Box::pin(async move {
             let by = Instant::now() + exchange.timeout();
-            match exchange.send("token", request, by).await {
+            match exchange.send("token", request, by, exchange::ONE).await {
                 Ok(answer) => granted(&answer),
                 Err(error) => Granted::Failed {
                     detail: error.to_string(),

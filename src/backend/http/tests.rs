@@ -60,6 +60,20 @@ fn an_award_that_was_issued_before_is_taken() {
 }
 
 #[test]
+fn an_answer_that_is_nested_deeply_cannot_be_read() {
+    let nested = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let body = format!("{{\"assertion_url\": \"https://gen.example/1\", \"data\": {nested}}}");
+    for status in [201, 400] {
+        let answer = Answer {
+            status,
+            body: Some(body.clone().into_bytes()),
+            ..Answer::default()
+        };
+        assert!(issued(&answer, &base(), "").is_err(), "{status}");
+    }
+}
+
+#[test]
 fn only_web_addresses_are_taken() {
     let long = format!("https://gen.example/{}", "a".repeat(2048));
     for url in ["javascript:alert(1)", "https://gen.example/\n1", "/1", &long] {
@@ -70,6 +84,46 @@ fn only_web_addresses_are_taken() {
         let body = json!({"assertion_url": "https://gen.example/1", "image_url": url});
         let issued = issued(&answer(201, &body), &base(), "").expect("an image is not needed");
         assert_eq!(issued.image_url, "", "{url}");
+    }
+}
+
+/// The address of a server that gives this answer to each request.
+async fn server(answer: Vec<u8>) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(&answer).await;
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_not_read_and_the_limit_is_named() {
+    let body = |length: usize| {
+        let data = json!({"assertion_url": "https://gen.example/1", "data": {"filling": "x".repeat(length)}});
+        let data = data.to_string();
+        format!("HTTP/1.1 201 Created\r\nContent-Length: {}\r\n\r\n{data}", data.len()).into_bytes()
+    };
+    for (length, fits) in [(200 << 10, true), (256 << 10, false)] {
+        let settings = Settings {
+            url: server(body(length)).await,
+            token: None,
+            ca_file: None,
+        };
+        let clock = Arc::new(crate::clock::ManualClock::default());
+        let backend = Http::new(settings, clock, Arc::new(Metrics::new())).expect("a client");
+        match backend.award(&testing::award_request()).await {
+            Ok(_) => assert!(fits, "{length}"),
+            Err(error) => {
+                assert!(!fits, "{length}: {error}");
+                assert_eq!(error.code(), "unknown");
+                assert!(error.to_string().contains("262144 bytes"), "{error}");
+            }
+        }
     }
 }
 
