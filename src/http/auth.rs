@@ -7,12 +7,13 @@ mod keys;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Validation, decode, decode_header};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use self::keys::InvalidJwtSettings;
 use self::keys::Key;
@@ -24,6 +25,9 @@ use crate::{
 
 /// Clocks of two machines may differ by this much. In seconds.
 const LEEWAY_S: f64 = 1.0;
+
+/// Longer tokens are not looked at. The platform's have one or two KiB.
+const TOKEN_BYTES: usize = 8 * 1024;
 
 /// How API tokens are checked. `Debug` shows no key.
 #[derive(Debug, Clone, Default)]
@@ -60,9 +64,11 @@ impl JwtSettings {
 
     /// The caller whom this token names, if it is valid at this time.
     pub fn verify(&self, token: &str, now: DateTime<Utc>) -> Option<Caller> {
+        if token.len() > TOKEN_BYTES {
+            return None;
+        }
         let header = decode_header(token).ok()?;
-        // Whoever does not understand an extension that is marked as critical must refuse (RFC 7515, 4.1.11).
-        if header.crit.is_some() {
+        if has_critical_extensions(token) {
             return None;
         }
         let named = |key: &&Key| key.id.is_some() && key.id == header.kid;
@@ -94,6 +100,14 @@ impl JwtSettings {
         }
         validation.set_required_spec_claims(&required);
     }
+}
+
+/// Whoever does not understand an extension that is marked as critical must refuse (RFC 7515, 4.1.11); we understand
+/// none. An empty list and `null` are refused as well: nobody may write them.
+fn has_critical_extensions(token: &str) -> bool {
+    let header = token.split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
+    serde_json::from_slice::<Map<String, Value>>(&header).is_ok_and(|header| header.contains_key("crit"))
 }
 
 #[derive(Deserialize)]
@@ -168,9 +182,9 @@ impl FromRequestParts<State> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let Some(token) = token(parts.headers.get(header::AUTHORIZATION)) else {
+        let Some(token) = token(&parts.headers) else {
             return Err(unauthorized(
-                "This needs a token: send the header Authorization: JWT TOKEN, or Bearer TOKEN.",
+                "This needs a token: send the header Authorization: JWT TOKEN, or Bearer TOKEN, once.",
                 "Bearer realm=\"accolade\"",
             ));
         };
@@ -207,9 +221,14 @@ impl FromRequestParts<State> for Administrator {
     }
 }
 
-/// The token of an `Authorization` header in the scheme `JWT` or `Bearer`.
-fn token(header: Option<&HeaderValue>) -> Option<&str> {
-    let (scheme, token) = header?.to_str().ok()?.trim().split_once(' ')?;
+/// The token of the one `Authorization` header in the scheme `JWT` or `Bearer`. Of several, whatever is in front of this
+/// service may have looked at another one.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(header), None) = (all.next(), all.next()) else {
+        return None;
+    };
+    let (scheme, token) = header.to_str().ok()?.trim().split_once(' ')?;
     let known = ["JWT", "Bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     Some(token.trim()).filter(|token| known && !token.is_empty())
 }

@@ -1,3 +1,5 @@
+mod hostile;
+
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
