@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 /// A key and what it may be used for.
 #[derive(Debug, Clone)]
@@ -63,6 +63,8 @@ struct Jwk {
     crv: Option<String>,
     x: Option<String>,
     y: Option<String>,
+    d: Option<IgnoredAny>,
+    p: Option<IgnoredAny>,
 }
 
 /// The signing keys of a JWK set; keys for encryption are passed over.
@@ -84,6 +86,9 @@ pub(super) fn from_jwk_set(text: &str) -> Result<Vec<Key>, InvalidJwtSettings> {
 
 impl Jwk {
     fn key(&self) -> Result<Key, &'static str> {
+        if matches!(self.kty.as_str(), "RSA" | "EC") && (self.d.is_some() || self.p.is_some()) {
+            return Err("it is a private key; give the public one alone, and take that one out of use");
+        }
         let (possible, verifier) = match self.kty.as_str() {
             "RSA" => (vec![Algorithm::RS256, Algorithm::RS512], self.rsa()?),
             "EC" => (vec![Algorithm::ES256], self.p256()?),
@@ -109,6 +114,15 @@ impl Jwk {
     fn rsa(&self) -> Result<DecodingKey, &'static str> {
         let n = parameter(self.n.as_deref()).ok_or("expected n and e of an RSA key as base64url")?;
         let e = parameter(self.e.as_deref()).ok_or("expected n and e of an RSA key as base64url")?;
+        match bits(&n) {
+            0..2048 => return Err("it is too short to be safe; expected an RSA key of at least 2048 bits"),
+            2048..=4096 => {}
+            _ => return Err("it is too long to be used; expected an RSA key of at most 4096 bits"),
+        }
+        // An even number, or 1, makes signatures that anybody can make.
+        if bits(&e) < 2 || e.last().is_none_or(|last| last % 2 == 0) {
+            return Err("its exponent e is no safe one; expected an odd number of at least 3, such as AQAB");
+        }
         Ok(DecodingKey::from_rsa_raw_components(&n, &e))
     }
 
@@ -124,6 +138,15 @@ impl Jwk {
             _ => Err("expected x and y of 32 bytes each as base64url"),
         }
     }
+}
+
+/// The length of a number, most significant byte first.
+fn bits(number: &[u8]) -> usize {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    let number = &number[zeros..];
+    number.first().map_or(0, |first| {
+        8 * number.len() - usize::try_from(first.leading_zeros()).unwrap_or_default()
+    })
 }
 
 fn parameter(text: Option<&str>) -> Option<Vec<u8>> {

@@ -156,3 +156,44 @@ async fn of_two_tokens_none_is_taken() {
         }
     }
 }
+
+#[test]
+fn weak_and_private_keys_are_refused_without_their_values() {
+    let rsa_of = |bits: usize| {
+        let mut modulus = vec![0xff; bits / 8];
+        modulus[0] = 0x80;
+        json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB"})
+    };
+    let with = |mut key: Value, name: &str, value: &str| {
+        key[name] = json!(value);
+        key
+    };
+    let padded = URL_SAFE_NO_PAD.encode([&[0; 128][..], &[0x80; 128]].concat());
+    for (key, expected) in [
+        (rsa_of(1024), Some("2048")),
+        (rsa_of(2040), Some("2048")),
+        (with(rsa_of(2048), "n", &padded), Some("2048")),
+        (rsa_of(4104), Some("4096")),
+        (rsa_of(8192), Some("4096")),
+        (with(rsa_of(2048), "e", "AQ"), Some("exponent")),
+        (with(rsa_of(2048), "e", "AQAA"), Some("exponent")),
+        (with(rsa_jwk("r"), "d", "hunter2"), Some("private")),
+        (with(rsa_jwk("r"), "p", "hunter2"), Some("private")),
+        (with(ec_jwk("e"), "d", "hunter2"), Some("private")),
+        (rsa_of(2048), None),
+        (rsa_of(4096), None),
+        (with(rsa_of(2048), "e", "Aw"), None),
+    ] {
+        let set = Secret::new(json!({"keys": [key]}).to_string());
+        let found = JwtSettings::parse(None, None, None, Some(&set));
+        match (found, expected) {
+            (Ok(_), None) => {}
+            (Err(error), Some(expected)) => {
+                let error = error.to_string();
+                assert!(error.starts_with("key 1: ") && error.contains(expected), "{error}");
+                assert!(!error.contains("hunter2"), "{error}");
+            }
+            (found, expected) => panic!("{key}: {found:?}, not {expected:?}"),
+        }
+    }
+}
