@@ -235,7 +235,7 @@ pub(super) async fn change(
     body: Object,
 ) -> Result<Json<ChangedItem>, Problem> {
     let id = id_of(&id)?;
-    let change = body.read(change_of)?;
+    let change = body.read_aside(change_of).await?;
     let actor = caller.actor();
     let changed = state.write("change_badge_class", move |tx| {
         let Some(class) = badge_classes::change(tx, id, &change)? else {
@@ -292,7 +292,8 @@ async fn new_badge_class(request: Request, state: &State) -> Result<NewBadgeClas
         Some("multipart/form-data") => multipart::badge_class(request, state).await,
         Some("application/json") => {
             let body = Object::from_request(request, state).await?;
-            body.read(|fields| badge_class::read(fields, |_| Err(IMAGE.to_owned())))
+            body.read_aside(|fields| badge_class::read(fields, |_| Err(IMAGE.to_owned())))
+                .await
         }
         _ => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

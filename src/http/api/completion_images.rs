@@ -14,7 +14,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    badge_classes::multipart::form,
+    badge_classes::multipart::{Form, form},
     body::{Object, media_type},
     page::{Page, Paging, Query},
 };
@@ -204,9 +204,10 @@ pub(super) async fn change(
     request: Request,
 ) -> Result<Json<SetItem>, Problem> {
     let mode = known_mode(mode)?;
-    let change = read_body(request, &state, |fields, file| {
+    let known = mode.clone();
+    let change = read_body(request, &state, move |fields, file| {
         let said = fields.text("mode", check_name);
-        if said.is_some_and(|said| said != mode) {
+        if said.is_some_and(|said| said != known) {
             fields.problem("mode", "cannot be changed: delete this one and create another");
         }
         let icon = match fields.value("icon") {
@@ -257,10 +258,10 @@ pub(super) async fn delete(
 }
 
 /// Reads JSON or a form, with the content of its file; 400 with all that is wrong.
-async fn read_body<T>(
+async fn read_body<T: Send + 'static>(
     request: Request,
     state: &State,
-    read: impl FnOnce(&mut Fields<'_>, Option<Vec<u8>>) -> T,
+    read: impl FnOnce(&mut Fields<'_>, Option<Vec<u8>>) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     match media_type(request.headers()).as_deref() {
         Some("multipart/form-data") => {
@@ -268,11 +269,12 @@ async fn read_body<T>(
             if let Some(default) = form.texts.get_mut("default") {
                 *default = switch(default);
             }
-            Object(form.texts).read(|fields| read(fields, form.file))
+            let Form { texts, file } = form;
+            Object(texts).read_aside(|fields| read(fields, file)).await
         }
         Some("application/json") => {
             let body = Object::from_request(request, state).await?;
-            body.read(|fields| read(fields, None))
+            body.read_aside(|fields| read(fields, None)).await
         }
         _ => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

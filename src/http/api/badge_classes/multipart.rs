@@ -8,17 +8,16 @@ use serde_json::{Map, Value};
 
 use crate::{
     domain::badge_class::NewBadgeClass,
-    http::{State, limits, problem::Problem},
-    wire::{badge_class, fields::Fields},
+    http::{State, api::body::Object, limits, problem::Problem},
+    wire::badge_class,
 };
 
 /// Reads the form; 400 with all that is wrong.
 pub(super) async fn badge_class(request: Request, state: &State) -> Result<NewBadgeClass, Problem> {
     let Form { texts, file } = form(request, state, "image").await?;
-    let mut fields = Fields::new(&texts);
-    let new = badge_class::read(&mut fields, |_| file.ok_or_else(|| "expected a file".to_owned()));
-    fields.finish().map_err(Problem::fields)?;
-    Ok(new)
+    Object(texts)
+        .read_aside(|fields| badge_class::read(fields, |_| file.ok_or_else(|| "expected a file".to_owned())))
+        .await
 }
 
 /// A form with one file.
