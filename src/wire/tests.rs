@@ -10,6 +10,7 @@ use super::{
 use crate::domain::{Event, EventBody, LearnerId, event::LearnerDetails};
 
 mod arbitrary;
+mod deep;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("a time")

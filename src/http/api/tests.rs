@@ -107,3 +107,27 @@ async fn a_body_that_is_too_long_is_told_so() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_body_that_is_nested_deeply_is_refused() {
+    let site = Site::new();
+    let administrator = format!("JWT {}", token_of("staff"));
+    let headers = [
+        ("authorization", administrator.as_str()),
+        ("content-type", "application/json"),
+    ];
+    for depth in [200, 100_000] {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let nested = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            for body in [
+                nested.clone(),
+                format!("{{\"slug\": {nested}}}"),
+                format!("{{\"other\": {nested}}}"),
+            ] {
+                let path = "/api/badges/v1/badge-classes/";
+                let reply = site.send(Method::POST, path, &headers, Body::from(body)).await;
+                assert_eq!(reply.problem(), (400, "body".to_owned()), "{depth}");
+            }
+        }
+    }
+}
