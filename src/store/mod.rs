@@ -15,6 +15,7 @@ pub mod comparison;
 pub mod completion_images;
 mod connection;
 pub mod courses;
+mod database_url;
 pub mod dead_letter_relay;
 pub mod dead_letters;
 mod error;
@@ -50,7 +51,8 @@ use std::{
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::r2d2::{Pool, PooledConnection};
 
-pub use connection::{AnyConnection, DatabaseUrl, InvalidDatabaseUrl, Manager};
+pub use connection::{AnyConnection, Manager};
+pub use database_url::{DatabaseUrl, InvalidDatabaseUrl, PostgresUrl};
 pub use error::{Disposition, StoreError};
 pub use patience::Patience;
 
