@@ -3,6 +3,7 @@
 mod names;
 mod source;
 mod values;
+mod warnings;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -198,7 +199,7 @@ impl Settings {
         }
         let backend = backend(&mut values);
         let topics = topics(&mut values);
-        let (kafka_properties, warnings) = values.kafka_properties();
+        let (kafka_properties, mut warnings) = values.kafka_properties();
         let admin = match (values.text("ADMIN_USERNAME"), values.secret("ADMIN_PASSWORD_HASH")) {
             (Some(name), Some(hash)) => Some((name, hash)),
             (None, None) => None,
@@ -211,8 +212,14 @@ impl Settings {
                 None
             }
         };
-        let jwt = jwt(&mut values);
-        let settings = Self {
+        let jwt_key = values.secret("JWT_SECRET_KEY");
+        let keys = [("SECRET_KEY", &secret_key), ("JWT_SECRET_KEY", &jwt_key)];
+        warnings.extend(
+            keys.iter()
+                .filter_map(|(name, key)| warnings::weak_key(name, key.as_ref()?)),
+        );
+        let jwt = jwt(&mut values, jwt_key.as_ref());
+        let mut settings = Self {
             enable_openbadges: values.bool("ENABLE_OPENBADGES", true),
             backend,
             secret_key,
@@ -246,6 +253,7 @@ impl Settings {
             warnings,
             is_demo: false,
         };
+        settings.warnings.extend(warnings::in_clear(&settings));
         values.finish(settings)
     }
 }
@@ -292,18 +300,11 @@ fn backend(values: &mut Values) -> Backend {
 }
 
 /// How API tokens are checked.
-fn jwt(values: &mut Values) -> JwtSettings {
+fn jwt(values: &mut Values, secret_key: Option<&Secret>) -> JwtSettings {
     let issuer = values.text("JWT_ISSUER");
     let audience = values.text("JWT_AUDIENCE");
-    let secret_key = values.secret("JWT_SECRET_KEY");
     let jwk_set = values.secret("JWT_PUBLIC_SIGNING_JWK_SET");
-    JwtSettings::parse(
-        issuer.as_deref(),
-        audience.as_deref(),
-        secret_key.as_ref(),
-        jwk_set.as_ref(),
-    )
-    .unwrap_or_else(|error| {
+    JwtSettings::parse(issuer.as_deref(), audience.as_deref(), secret_key, jwk_set.as_ref()).unwrap_or_else(|error| {
         values.error("JWT_PUBLIC_SIGNING_JWK_SET", error.to_string());
         JwtSettings::default()
     })

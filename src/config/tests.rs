@@ -249,3 +249,85 @@ fn an_issuer_image_that_is_none_is_a_wrong_setting() {
         );
     }
 }
+
+const BADGR: [(&str, &str); 3] = [
+    ("BADGR_USERNAME", "u"),
+    ("BADGR_PASSWORD", "hunter2"),
+    ("BADGR_ISSUER_SLUG", "i"),
+];
+const LONG: &str = "hunter2-hunter2-hunter2-hunter2-";
+
+/// The settings that are warned of; no warning quotes a value.
+fn warned_of(pairs: &[(&str, &str)]) -> Vec<String> {
+    let settings = from_environment(pairs).unwrap_or_else(|errors| panic!("{pairs:?}: {errors:?}"));
+    let quoted = |warning: &&String| warning.contains("hunter2") || warning.contains("example");
+    assert_eq!(settings.warnings.iter().find(quoted), None);
+    let name = |warning: &String| warning.split_once(": ").expect("a name and a reason").0.to_owned();
+    settings.warnings.iter().map(name).collect()
+}
+
+#[test]
+fn what_is_sent_in_clear_is_warned_of_unless_it_stays_on_this_machine() {
+    let badgr = |url| [&BADGR[..], &[("BADGR_BASE_URL", url)]].concat();
+    let http = |url| {
+        let token = ("BACKEND_TOKEN", "hunter2");
+        vec![("BADGING_BACKEND", "http"), ("BACKEND_URL", url), token]
+    };
+    let database = |url| vec![("DATABASE_URL", url), ("SECRET_KEY", LONG)];
+    let kafka = |servers, more: &[(&'static str, &'static str)]| {
+        let servers = [("KAFKA_BOOTSTRAP_SERVERS", servers), ("KAFKA_SASL_PASSWORD", "hunter2")];
+        [&servers[..], more].concat()
+    };
+    let sasl = [("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")];
+    let unchecked = [
+        ("KAFKA_SECURITY_PROTOCOL", "sasl_ssl"),
+        ("KAFKA_ENABLE_SSL_CERTIFICATE_VERIFICATION", "False"),
+        ("KAFKA_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM", "none"),
+    ];
+    for (pairs, names) in [
+        (badgr("http://badgr.example"), &["BADGR_BASE_URL"][..]),
+        (badgr("https://badgr.example"), &[]),
+        (badgr("http://localhost:8000"), &[]),
+        (badgr("http://127.0.0.2:8000"), &[]),
+        (http("http://10.0.0.1/x"), &["BACKEND_URL"]),
+        (http("https://generator.example"), &[]),
+        (http("http://[::1]:8000"), &[]),
+        (
+            vec![("BADGING_BACKEND", "http"), ("BACKEND_URL", "http://generator.example")],
+            &[],
+        ),
+        (database("postgres://ada:hunter2@db.example/d"), &["DATABASE_URL"]),
+        (database("postgres://ada:hunter2@db.example/d?sslmode=verify-full"), &[]),
+        (database("postgres://ada:hunter2@db.example/d?sslmode=disable"), &[]),
+        (database("postgres://ada:hunter2@127.0.0.1/d"), &[]),
+        (kafka("kafka.example:9092", &sasl), &["KAFKA_SECURITY_PROTOCOL"]),
+        (
+            kafka("127.0.0.1:9092,kafka.example:9092", &sasl),
+            &["KAFKA_SECURITY_PROTOCOL"],
+        ),
+        (kafka("127.0.0.1:9092,[::1]:9092, localhost", &sasl), &[]),
+        (
+            kafka("kafka.example:9092", &[("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")]),
+            &[],
+        ),
+        (kafka("kafka.example:9092", &[]), &[]),
+        (
+            kafka("kafka.example:9092", &unchecked),
+            &[
+                "KAFKA_ENABLE_SSL_CERTIFICATE_VERIFICATION",
+                "KAFKA_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM",
+            ],
+        ),
+        (kafka("localhost:9092", &unchecked), &[]),
+    ] {
+        assert_eq!(warned_of(&pairs), names, "{pairs:?}");
+    }
+}
+
+#[test]
+fn a_key_that_is_short_is_warned_of() {
+    let short = &LONG[..31];
+    let both = [("SECRET_KEY", short), ("JWT_SECRET_KEY", "hunter2")];
+    assert_eq!(warned_of(&both), ["SECRET_KEY", "JWT_SECRET_KEY"]);
+    assert!(warned_of(&[("SECRET_KEY", LONG), ("JWT_SECRET_KEY", LONG)]).is_empty());
+}
