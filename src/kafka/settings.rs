@@ -72,6 +72,15 @@ impl Settings {
         own
     }
 
+    /// Where librdkafka finds the authorities of this machine, unless the properties or the environment of OpenSSL name
+    /// some. The OpenSSL that is linked in would look where nobody keeps any.
+    fn authorities(&self, is_in_environment: impl Fn(&str) -> bool) -> Option<&'static str> {
+        let in_properties = ["ssl.ca.location", "ssl.ca.pem", "ssl.ca.certificate.stores"];
+        let is_named = in_properties.iter().any(|name| self.extra.contains_key(*name))
+            || ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().any(is_in_environment);
+        (!is_named).then_some("probe")
+    }
+
     /// A client's configuration: `defaults`, over them [`Self::extra`], over these `fixed`.
     pub(super) fn client_config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -79,6 +88,9 @@ impl Settings {
             config.set(canonical(name), value);
         };
         set("socket.keepalive.enable", "true");
+        if let Some(place) = self.authorities(|variable| std::env::var_os(variable).is_some()) {
+            set("ssl.ca.location", place);
+        }
         defaults.iter().for_each(|(name, value)| set(name, value));
         self.extra.iter().for_each(|(name, value)| set(name, value));
         fixed.iter().for_each(|(name, value)| set(name, value));
@@ -205,5 +217,17 @@ mod tests {
         assert_eq!(config.get("acks"), Some("all"));
         assert_eq!(config.get("request.required.acks"), None);
         assert_eq!(config.get("linger.ms"), Some("7"));
+    }
+
+    #[test]
+    fn the_authorities_of_the_machine_are_looked_for_unless_others_are_named() {
+        let mut settings = Settings::new("127.0.0.1:1");
+        assert_eq!(settings.authorities(|_| false), Some("probe"));
+        assert_eq!(settings.authorities(|variable| variable == "SSL_CERT_FILE"), None);
+        for named in ["ssl.ca.location", "ssl.ca.pem"] {
+            settings.extra = properties(&[(named, "x")]);
+            assert_eq!(settings.authorities(|_| false), None, "{named}");
+            assert_eq!(settings.client_config(&[], &[]).get(named), Some("x"));
+        }
     }
 }
