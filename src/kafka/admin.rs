@@ -22,6 +22,8 @@ const GRACE: Duration = Duration::from_millis(1500);
 
 /// How often to look for the reason while waiting.
 const SLICE: Duration = Duration::from_millis(100);
+/// So many events of a client are served after each slice: more than one attempt to connect makes.
+const EVENTS: usize = 64;
 
 /// The brokers' own default of the replication factor.
 const DEFAULT_REPLICATION: TopicReplication<'static> = TopicReplication::Fixed(-1);
@@ -212,7 +214,10 @@ fn describe(settings: &Settings, timeout: Duration) -> Result<Cluster, KafkaErro
             Err(ClientError::MetadataFetch(code)) if BrokerCode(code).is_transport() => {}
             Err(error) => return Err(KafkaError::of("ask for topics", error)),
         }
-        while let Some(Err(_)) = client.poll(Duration::ZERO) {}
+        // Each poll serves one event, a line of the log as well as an error, and does not say that it did.
+        for _ in 0..EVENTS {
+            drop(client.poll(Duration::ZERO));
+        }
         let hopeless = observer.is_refused() || (observer.is_down() && started.elapsed() >= GRACE);
         if hopeless || started.elapsed() >= timeout {
             let reason = observer
