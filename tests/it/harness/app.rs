@@ -150,10 +150,15 @@ impl TestApp {
 
     /// Stops it, as SIGTERM does; again does nothing.
     pub fn stop(&mut self) {
-        self.stop.cancel();
         let Some(thread) = self.thread.take() else {
             return;
         };
+        let leak = if thread.is_finished() || std::thread::panicking() {
+            None
+        } else {
+            logs::leak_by_http(&self.world.http)
+        };
+        self.stop.cancel();
         let ended = thread.join();
         if std::thread::panicking() {
             let log = self.log();
@@ -169,6 +174,7 @@ impl TestApp {
         let panics = logs::panics();
         assert_eq!(panics.len(), self.panics_before, "something panicked: {panics:?}");
         assert_eq!(logs::leak(&self.log()), None, "the log says what it must not");
+        assert_eq!(leak, None, "HTTP says what it must not");
         let letters = self.world.letters();
         assert_eq!(letters.len(), self.world.dead_letters, "dead letters: {letters:?}");
     }

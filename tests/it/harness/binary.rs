@@ -219,14 +219,19 @@ fn spawn(program: &str, settings: &BTreeMap<String, String>, roles: &str, log: &
 /// How the answer of a service begins that is ready.
 pub(super) const READY: &str = "HTTP/1.1 200";
 
-/// What `/readyz` answers, headers and all; asks without a runtime.
+/// What `/readyz` answers, headers and all.
 pub(super) fn readiness(address: &str) -> std::io::Result<String> {
+    answer(address, "/readyz")
+}
+
+/// What a path answers, headers and all; asks without a runtime.
+pub(super) fn answer(address: &str, path: &str) -> std::io::Result<String> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address)?;
     stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
     write!(
         stream,
-        "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -243,6 +248,11 @@ impl Deref for BinaryApp {
 
 impl Drop for BinaryApp {
     fn drop(&mut self) {
+        let leak = if self.process.has_ended() || std::thread::panicking() {
+            None
+        } else {
+            logs::leak_by_http(&self.world.http)
+        };
         self.process.end("KILL");
         let log = self.log();
         if std::thread::panicking() {
@@ -254,6 +264,7 @@ impl Drop for BinaryApp {
             return;
         }
         assert_eq!(logs::leak(&log), None, "the log says what it must not");
+        assert_eq!(leak, None, "HTTP says what it must not");
         assert!(
             self.may_panic || !log.contains("panicked at"),
             "something panicked: {log}"

@@ -7,10 +7,29 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::tokens;
+use super::{binary, fake_badgr, tokens};
 
 /// `SECRET_KEY` of every service of the tests.
 pub const SECRET_KEY: &str = "canary-secret-key-0123456789abcdef0123456789abcdef";
+
+/// Secrets that every service of the tests has, whether it needs them or not. All begin alike, as do the password of its
+/// database and the tokens of the fake Badgr.
+pub const SECRETS: [(&str, &str); 8] = [
+    ("SECRET_KEY", SECRET_KEY),
+    ("JWT_SECRET_KEY", tokens::SECRET),
+    ("BADGR_PASSWORD", fake_badgr::PASSWORD),
+    ("BACKEND_TOKEN", "canary-backend-token"),
+    ("KAFKA_SASL_PASSWORD", "canary-sasl-password"),
+    ("KAFKA_SSL_KEY_PASSWORD", "canary-key-password"),
+    ("ADMIN_USERNAME", "staff"),
+    (
+        "ADMIN_PASSWORD_HASH",
+        "$argon2id$v=19$m=19456,t=2,p=1$canary-salt$canary-hash",
+    ),
+];
+
+/// How each secret begins; and how the tokens of the callers do: `{"` in base64.
+const CANARIES: [&str; 2] = ["canary-", "eyJ"];
 
 static LOG: OnceLock<Log> = OnceLock::new();
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -85,8 +104,36 @@ pub fn leak(log: &str) -> Option<&str> {
             .split("Learner ")
             .skip(1)
             .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-        personal || named || line.contains(SECRET_KEY) || line.contains(tokens::SECRET)
+        personal || named || CANARIES.iter().any(|canary| line.contains(canary))
     })
+}
+
+/// The same for what anybody may ask of the service at this `http://` address; nothing where nobody answers.
+pub fn leak_by_http(http: &str) -> Option<String> {
+    let address = http.strip_prefix("http://")?;
+    ["/metrics", "/readyz"].into_iter().find_map(|path| {
+        let said = binary::answer(address, path).unwrap_or_default();
+        leak(&said).map(|line| format!("{path}: {line}"))
+    })
+}
+
+#[test]
+fn a_leak_by_http_is_seen() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let http = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = std::thread::spawn(move || {
+        for said in ["accolade_up 1", "password canary-database-password"] {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut asked = [0; 1_024];
+            std::io::Read::read(&mut stream, &mut asked).expect("a question");
+            write!(stream, "HTTP/1.1 200 OK\r\n\r\n{said}\n").expect("it is answered");
+        }
+    });
+    let leak = leak_by_http(&http).expect("a leak");
+    assert_eq!(leak, "/readyz: password canary-database-password");
+    server.join().expect("it answered twice");
+    assert_eq!(leak_by_http(&http), None, "nobody is there");
+    assert_eq!(leak_by_http(""), None);
 }
 
 #[test]
@@ -96,6 +143,10 @@ fn a_leak_is_seen_and_other_lines_are_not() {
         Some("to learner42@example.com now")
     );
     assert!(leak("name=Learner 7").is_some() && leak(&format!("key {SECRET_KEY}")).is_some());
-    assert!(leak(tokens::SECRET).is_some());
+    let secrets = SECRETS.iter().filter(|(name, _)| *name != "ADMIN_USERNAME");
+    for (name, secret) in secrets {
+        assert!(leak(&format!("said: {secret}")).is_some(), "{name}");
+    }
+    assert!(leak(&tokens::Token::of("ada").hs256()).is_some());
     assert_eq!(leak("learner 42, learner42, badgr@example.com, Learner upserts"), None);
 }

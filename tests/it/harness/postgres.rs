@@ -142,7 +142,11 @@ impl Postgres {
     }
 
     fn url(&self, database: &str) -> String {
-        format!("postgres://accolade@127.0.0.1:{}/{database}", self.port)
+        // Whatever the password is, it is trusted.
+        format!(
+            "postgres://accolade:canary-database-password@127.0.0.1:{}/{database}",
+            self.port
+        )
     }
 }
 

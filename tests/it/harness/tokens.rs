@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 /// The secret of the HS256 tokens.
-pub const SECRET: &str = "a-secret-for-the-tests-of-32-bytes";
+pub const SECRET: &str = "canary-jwt-secret-for-the-tests-of-32-bytes";
 /// The id of the RSA key in [`jwk_set`].
 pub const KEY_ID: &str = "test-key";
 

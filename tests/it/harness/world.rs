@@ -13,8 +13,8 @@ use super::database::Database;
 use super::fake_badgr::{self, FakeBadgr};
 use super::images;
 use super::kafka::RealKafka;
-use super::logs::SECRET_KEY;
-use super::tokens::{self, Token};
+use super::logs::SECRETS;
+use super::tokens::Token;
 use super::topics::{Incoming, Topics};
 
 /// As long as anything may take.
@@ -29,18 +29,17 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The built-in issuer on an embedded broker, the database of the environment, tokens by [`tokens::SECRET`].
+    /// The built-in issuer on an embedded broker, the database of the environment, and all [`SECRETS`].
     pub fn new() -> Self {
         let database = Database::of_environment();
         let mut settings = BTreeMap::new();
-        for (name, value) in [
+        let more = [
             ("DATABASE_URL", database.url()),
-            ("SECRET_KEY", SECRET_KEY),
-            ("JWT_SECRET_KEY", tokens::SECRET),
             ("RUST_LOG", "warn,accolade=debug"),
             ("LOG_FORMAT", "json"),
             ("TOPIC_PARTITIONS", "4"),
-        ] {
+        ];
+        for (name, value) in SECRETS.into_iter().chain(more) {
             settings.insert(name.to_owned(), value.to_owned());
         }
         Self {

@@ -33,7 +33,7 @@ use tokens::Tokens;
 /// The user name that gets a token.
 pub const USERNAME: &str = "badgr@example.com";
 /// The password that gets a token.
-pub const PASSWORD: &str = "secret";
+pub const PASSWORD: &str = "canary-badgr-password";
 /// The entity id of the only issuer.
 pub const ISSUER_SLUG: &str = "issuer1";
 

@@ -97,8 +97,8 @@ impl Tokens {
         }
         let lifetime = TimeDelta::seconds(i64::try_from(self.expires_in).expect("a lifetime is small"));
         let grant = Grant {
-            access: new_entity_id() + &new_entity_id(),
-            refresh: new_entity_id() + &new_entity_id(),
+            access: format!("canary-{}{}", new_entity_id(), new_entity_id()),
+            refresh: format!("canary-{}{}", new_entity_id(), new_entity_id()),
             expires: Utc::now() + lifetime,
         };
         ledger.add_grant(&grant, refresh);
