@@ -1,6 +1,6 @@
 //! Real Apache Kafka: one KRaft node, broker and controller, from the jars that `tests/run` brings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use super::certificates::Certificate;
 use super::process::{self, Process};
 use super::proxy::Proxy;
 
@@ -28,6 +29,8 @@ pub struct RealKafka {
     under_load: bool,
     /// The way to it for who is to suffer.
     proxy: Option<Proxy>,
+    /// The ports on which it takes TLS.
+    certified: Vec<u16>,
     broker: Option<Process>,
 }
 
@@ -55,16 +58,21 @@ impl RealKafka {
 
     /// The same; under load as one would run it in production.
     pub fn start_for(under_load: bool) -> Self {
-        Self::start_with(under_load, None)
+        Self::start_with(under_load, None, &[])
+    }
+
+    /// The same with a further way to it for each of these certificates, over TLS.
+    pub fn certified(certificates: &[&Certificate]) -> Self {
+        Self::start_with(false, None, certificates)
     }
 
     /// The same with a second way to it, by a proxy: who asks there is always sent there.
     pub fn behind_a_proxy() -> Self {
         let listener = process::free_port();
-        Self::start_with(false, Some((listener, Proxy::before(listener))))
+        Self::start_with(false, Some((listener, Proxy::before(listener))), &[])
     }
 
-    fn start_with(under_load: bool, proxied: Option<(u16, Proxy)>) -> Self {
+    fn start_with(under_load: bool, proxied: Option<(u16, Proxy)>, certificates: &[&Certificate]) -> Self {
         let directory = process::directory("kafka", None);
         let port = process::free_port();
         let controller = process::free_port();
@@ -75,14 +83,24 @@ impl RealKafka {
                 format!(",PROXIED://127.0.0.1:{proxy}"),
             )
         });
+        let mut secure = Secure::default();
+        for certificate in certificates {
+            secure.add(&directory, certificate);
+        }
+        let Secure {
+            ports,
+            listeners,
+            protocols,
+            stores,
+        } = secure;
         let properties = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
              controller.listener.names=CONTROLLER\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listener}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listener}{listeners}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}{listeners}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n\
              inter.broker.listener.name=PLAINTEXT\n\
              log.dirs={}\n\
              auto.create.topics.enable=false\n\
@@ -95,7 +113,8 @@ impl RealKafka {
              share.coordinator.state.topic.replication.factor=1\n\
              share.coordinator.state.topic.min.isr=1\n\
              group.initial.rebalance.delay.ms=0\n\
-             log.cleaner.dedupe.buffer.size=8388608\n",
+             log.cleaner.dedupe.buffer.size=8388608\n\
+             {stores}",
             directory.join("data").display(),
         );
         for (name, text) in [("server.properties", properties.as_str()), ("log4j2.properties", LOGS)] {
@@ -106,6 +125,7 @@ impl RealKafka {
             port,
             under_load,
             proxy: proxied.map(|(_, proxy)| proxy),
+            certified: ports,
             broker: None,
         };
         let formatted = Command::new("java")
@@ -136,6 +156,11 @@ impl RealKafka {
     /// The second way, if it was started with one.
     pub fn proxy(&self) -> &Proxy {
         self.proxy.as_ref().expect("it was started behind a proxy")
+    }
+
+    /// `KAFKA_BOOTSTRAP_SERVERS` over TLS, with the certificate of this number.
+    pub fn secure_bootstrap(&self, number: usize) -> String {
+        format!("127.0.0.1:{}", self.certified[number])
     }
 
     /// A `TOPIC_PREFIX` that no other test has.
@@ -194,6 +219,30 @@ impl RealKafka {
             format!("{libs}/*"),
             class.to_owned(),
         ]
+    }
+}
+
+/// What the broker's properties say of the ways over TLS.
+#[derive(Default)]
+struct Secure {
+    ports: Vec<u16>,
+    listeners: String,
+    protocols: String,
+    stores: String,
+}
+
+impl Secure {
+    fn add(&mut self, directory: &Path, certificate: &Certificate) {
+        let (number, port) = (self.ports.len(), process::free_port());
+        let store = directory.join(format!("secure{number}.pem"));
+        let pem = format!("{}{}", certificate.key, certificate.certificate);
+        std::fs::write(&store, pem).expect("the file can be written");
+        self.ports.push(port);
+        self.listeners.push_str(&format!(",SECURE{number}://127.0.0.1:{port}"));
+        self.protocols.push_str(&format!(",SECURE{number}:SSL"));
+        let name = format!("listener.name.secure{number}.ssl.keystore");
+        self.stores
+            .push_str(&format!("{name}.type=PEM\n{name}.location={}\n", store.display()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod binary;
+pub mod certificates;
 pub mod database;
 pub mod events;
 pub mod fake_badgr;
@@ -11,6 +12,7 @@ pub mod logs;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod tls;
 pub mod tokens;
 pub mod topics;
 pub mod world;

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::certificates::Certificate;
 use super::process::{self, Process};
 
 static SHARED: OnceLock<Postgres> = OnceLock::new();
@@ -15,6 +16,8 @@ pub struct Postgres {
     directory: PathBuf,
     port: u16,
     user: Option<String>,
+    /// Whether it has a certificate.
+    tls: bool,
     server: Option<Process>,
 }
 
@@ -56,6 +59,7 @@ impl Postgres {
             directory,
             port: process::free_port(),
             user,
+            tls: false,
             server: None,
         };
         cluster.start();
@@ -118,6 +122,9 @@ impl Postgres {
         ] {
             arguments.extend(["-c".to_owned(), setting.to_owned()]);
         }
+        if self.tls {
+            arguments.extend(["-c".to_owned(), "ssl=on".to_owned()]);
+        }
         let program = self.binaries.join("postgres").display().to_string();
         let log = self.directory.join("log");
         let server = self
@@ -134,6 +141,24 @@ impl Postgres {
                 .status()
                 .is_ok_and(|status| status.success())
         });
+    }
+
+    /// From now on it takes TLS, with this certificate.
+    pub fn certify(&mut self, certificate: &Certificate) {
+        self.stop_immediately();
+        let data = self.directory.join("data");
+        for (name, pem) in [
+            ("server.crt", &certificate.certificate),
+            ("server.key", &certificate.key),
+        ] {
+            let path = data.join(name);
+            std::fs::write(&path, pem).expect("the file can be written");
+            let owner_alone = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&path, owner_alone).expect("permissions can be set");
+            process::give(&path, self.user.as_deref());
+        }
+        self.tls = true;
+        self.start();
     }
 
     /// Stops it as a crash would: connections break, nothing is written any more.

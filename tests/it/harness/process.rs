@@ -1,7 +1,7 @@
 //! Programs beside the tests: on free ports, and never left behind.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
@@ -19,7 +19,7 @@ pub struct Process {
 
 impl Process {
     /// Starts `program`; the signal is what it gets when the tests' process dies.
-    pub fn spawn(user: Option<&str>, signal: &str, program: &str, arguments: &[String], log: &std::path::Path) -> Self {
+    pub fn spawn(user: Option<&str>, signal: &str, program: &str, arguments: &[String], log: &Path) -> Self {
         let mut command = Command::new("setpriv");
         if let Some(user) = user {
             command.args([
@@ -119,7 +119,7 @@ pub fn directory(what: &str, user: Option<&str>) -> PathBuf {
     {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name.strip_prefix(DIRECTORY).and_then(|rest| rest.split('-').next());
-        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             // Another test process may be at it, too.
             let _ = std::fs::remove_dir_all(entry.path());
         }
@@ -130,15 +130,20 @@ pub fn directory(what: &str, user: Option<&str>) -> PathBuf {
         uuid::Uuid::new_v4().simple()
     ));
     std::fs::create_dir(&path).expect("a new directory can be made");
+    give(&path, user);
+    path
+}
+
+/// Makes it this user's, if one is named.
+pub fn give(path: &Path, user: Option<&str>) {
     if let Some(user) = user {
-        let status = Command::new("chown").arg(user).arg(&path).status();
+        let status = Command::new("chown").arg(user).arg(path).status();
         assert!(
             status.is_ok_and(|status| status.success()),
             "chown {user} {}",
             path.display()
         );
     }
-    path
 }
 
 /// Asks again and again until it is so; the deadline fails the test, with this text.
