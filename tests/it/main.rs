@@ -38,6 +38,7 @@ mod own_backend;
 mod program;
 mod properties;
 mod requested;
+mod seeds;
 mod story;
 mod switched_off;
 mod tls;
