@@ -53,6 +53,22 @@ impl Clock for ManualClock {
     }
 }
 
+/// The clock of a machine that is wrong by so much, while the database's is right. For tests.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct WrongClock(pub(crate) TimeDelta);
+
+#[cfg(test)]
+impl Clock for WrongClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now() + self.0
+    }
+
+    fn skew(&self) -> TimeDelta {
+        TimeDelta::zero()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -58,6 +58,8 @@ pub use patience::Patience;
 
 use crate::{clock::Clock, retry::Backoff, telemetry::Metrics};
 
+/// So often in all is a transaction tried that others are in the way of.
+const TRIES: u32 = 5;
 /// No new try of a transaction begins after this long: whoever polls Kafka has to come back in time, and one try may take
 /// a minute.
 const TRIES_LAST: Duration = Duration::from_secs(90);
@@ -169,7 +171,7 @@ impl Store {
         let mut tries = 1;
         loop {
             match attempt() {
-                Err(error) if tries < 5 && begun.elapsed() < TRIES_LAST && error.is_contention() => {
+                Err(error) if error.is_contention() && may_try_again(tries, begun.elapsed()) => {
                     self.metrics.db_retries.with_label_values(&[error.sqlstate()]).inc();
                     tracing::debug!(
                         store.transaction = name,
@@ -306,6 +308,11 @@ impl Store {
             }
         }
     }
+}
+
+/// Whether a transaction that another was in the way of is tried again, after so many tries that took so long.
+fn may_try_again(tries: u32, took: Duration) -> bool {
+    tries < TRIES && took < TRIES_LAST
 }
 
 impl Tx<'_> {

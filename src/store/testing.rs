@@ -15,10 +15,14 @@ use diesel::{
 };
 
 use super::{Settings, Store, StoreError, Tx};
-use crate::{clock::ManualClock, telemetry::Metrics};
+use crate::{
+    clock::{Clock, ManualClock},
+    telemetry::Metrics,
+};
 
 /// A migrated database that is gone with this value.
 pub(crate) struct TestDatabase {
+    url: String,
     store: Arc<Store>,
     /// The clock of its store.
     pub(crate) clock: Arc<ManualClock>,
@@ -34,7 +38,8 @@ impl TestDatabase {
     fn new(url: &str, held: Held) -> Self {
         let clock = Arc::new(ManualClock::default());
         Self {
-            store: Arc::new(opened(url, clock.clone())),
+            url: url.to_owned(),
+            store: Arc::new(opened(url, clock.clone(), 4)),
             clock,
             _held: held,
         }
@@ -43,6 +48,11 @@ impl TestDatabase {
     /// The store.
     pub(crate) fn store(&self) -> Arc<Store> {
         Arc::clone(&self.store)
+    }
+
+    /// The store of another process on the same database, with a clock of its own and so many connections.
+    pub(crate) fn another(&self, clock: Arc<dyn Clock>, connections: u32) -> Arc<Store> {
+        Arc::new(opened(&self.url, clock, connections))
     }
 
     /// How many transactions ran again after a deadlock.
@@ -159,16 +169,16 @@ pub(crate) fn databases() -> impl Iterator<Item = TestDatabase> {
     [Some(sqlite()), postgres()].into_iter().flatten()
 }
 
-fn opened(url: &str, clock: Arc<ManualClock>) -> Store {
+fn opened(url: &str, clock: Arc<dyn Clock>, pool_size: u32) -> Store {
     let settings = Settings {
         url: url.parse().expect("a URL"),
-        pool_size: 4,
+        pool_size,
     };
     Store::open(&settings, clock, Arc::new(Metrics::new()))
 }
 
 /// Makes the tables of a database, and leaves it.
 fn migrated(url: &str) {
-    let store = opened(url, Arc::default());
+    let store = opened(url, Arc::new(ManualClock::default()), 1);
     store.migrate().expect("migrations run");
 }
