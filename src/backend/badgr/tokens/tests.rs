@@ -6,7 +6,10 @@ use std::{
 use chrono::TimeDelta;
 
 use super::*;
-use crate::{backend::badgr::token_cache::MemoryTokenCache, clock::ManualClock};
+use crate::{
+    backend::badgr::token_cache::MemoryTokenCache,
+    clock::{ManualClock, WrongClock},
+};
 
 /// A token endpoint that gives out numbered pairs, or what was ordered.
 struct Endpoint {
@@ -43,13 +46,17 @@ impl World {
     }
 
     fn with_cache(&self, key: &str, cache: Arc<dyn TokenCache>) -> Tokens {
+        self.by_clock(key, cache, self.clock.clone())
+    }
+
+    fn by_clock(&self, key: &str, cache: Arc<dyn TokenCache>, clock: Arc<dyn Clock>) -> Tokens {
         let endpoint = self.endpoint.clone();
         let ask: Ask = Box::new(move |grant| {
             let endpoint = endpoint.clone();
             Box::pin(async move { endpoint.answer(grant).await })
         });
         let seal = Seal::new(Some(&Secret::new(key)), "badgr-tokens");
-        Tokens::new(ask, cache, seal, self.clock.clone(), Duration::from_secs(25))
+        Tokens::new(ask, cache, seal, clock, Duration::from_secs(25))
     }
 
     fn order(&self, granted: Granted) {
@@ -121,6 +128,20 @@ async fn wait(tokens: &Tokens) -> Duration {
     match tokens.get().await.expect_err("no token") {
         BackendError::NotSent { retry_after, .. } => retry_after.expect("a time"),
         other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn replicas_whose_clocks_are_two_hours_apart_share_a_pair() {
+    for (first, second) in [(-1, 1), (1, -1)] {
+        let world = World::new();
+        let replica = |hours| {
+            let clock = WrongClock(TimeDelta::hours(hours));
+            world.by_clock("k", world.cache.clone(), Arc::new(clock))
+        };
+        assert_eq!(access(&replica(first)).await, "a1");
+        assert_eq!(access(&replica(second)).await, "a1");
+        assert_eq!(world.asked(), ["password"]);
     }
 }
 
