@@ -32,20 +32,17 @@ impl Issuer {
     /// Issues awards until told to stop; then lets the requests in flight end and writes what came of them.
     pub async fn run(self, stop: CancellationToken) -> Result<(), IssueError> {
         let issuer = Arc::new(self);
-        let probing = {
-            let (issuer, stop) = (Arc::clone(&issuer), stop.clone());
-            tokio::spawn(async move { issuer.probe(&stop).await })
-        };
         // Whichever ends first ends the other: never half alive.
         let either = stop.child_token();
-        let revoking = {
+        let probing = beside(&either, {
             let (issuer, either) = (Arc::clone(&issuer), either.clone());
-            tokio::spawn(async move {
-                let _ends = either.clone().drop_guard();
-                issuer.revoke_all(either).await
-            })
-        };
-        let comparing = comparing(&issuer, &either);
+            async move { issuer.probe(&either).await }
+        });
+        let revoking = beside(&either, Arc::clone(&issuer).revoke_all(either.clone()));
+        let comparing = issuer.backend.can_be_compared().then(|| {
+            let comparing = Arc::clone(&issuer).compare_by_schedule(either.clone());
+            beside(&either, comparing)
+        });
         let ended = {
             let _ends = either.clone().drop_guard();
             if issuer.backend.is_local() {
@@ -55,12 +52,14 @@ impl Issuer {
             }
         };
         probing.abort();
+        let probed = probing.await;
         let revoked = revoking.await;
         let compared = match comparing {
             Some(comparing) => comparing.await,
             None => Ok(Ok(())),
         };
         ended?;
+        rethrow(probed);
         for ended in [revoked, compared] {
             ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         }
@@ -241,14 +240,15 @@ impl Issuer {
     }
 }
 
-/// The task that compares, with a backend that can be compared with; its end ends `either`.
-fn comparing(issuer: &Arc<Issuer>, either: &CancellationToken) -> Option<JoinHandle<Result<(), IssueError>>> {
-    let (issuer, either) = (Arc::clone(issuer), either.clone());
-    issuer.backend.can_be_compared().then(|| {
-        tokio::spawn(async move {
-            let _ends = either.clone().drop_guard();
-            issuer.compare_by_schedule(either).await
-        })
+/// Runs a task whose end, and be it a panic, ends `either`.
+fn beside<T: Send + 'static>(
+    either: &CancellationToken,
+    task: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let ends = either.clone().drop_guard();
+    tokio::spawn(async move {
+        let _ends = ends;
+        task.await
     })
 }
 
@@ -258,5 +258,19 @@ fn rethrow(ended: Result<(), JoinError>) {
         && let Ok(panic) = error.try_into_panic()
     {
         std::panic::resume_unwind(panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_or_ends_ends_those_beside_it() {
+        let either = CancellationToken::new();
+        let panicked = beside(&either, async { panic!("planted") });
+        let panicked: Result<(), JoinError> = panicked.await;
+        assert!(panicked.is_err_and(|error| error.is_panic()));
+        assert!(either.is_cancelled());
     }
 }

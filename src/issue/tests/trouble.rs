@@ -1,9 +1,10 @@
 //! A backend that is down.
 
-use std::time::Duration;
+use std::{backtrace::Backtrace, sync::Arc, time::Duration};
 
-use chrono::{NaiveDateTime, TimeDelta};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use diesel::{OptionalExtension, QueryDsl, RunQueryDsl};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Running, Scripted,
@@ -11,9 +12,44 @@ use super::{
     until, until_all,
 };
 use crate::{
+    clock::Clock,
     domain::award::AwardState::Issued,
     store::{schema::comparison, testing::databases},
 };
+
+/// Panics when it is asked from this function.
+struct PanicsIn(&'static str);
+
+impl Clock for PanicsIn {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn skew(&self) -> TimeDelta {
+        let callers = Backtrace::force_capture().to_string();
+        assert!(!callers.contains(self.0), "a panic was ordered");
+        TimeDelta::zero()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_task_that_panics_ends_the_loop() {
+    for part in [
+        "::claim::{{closure}}",
+        "::probe::{{closure}}",
+        "::revoke_due::{{closure}}",
+    ] {
+        for database in databases() {
+            database.decide([1], &database.badge_class("three"));
+            let (mut issuer, _) = Running::issuer(&database, &Scripted::remote(), true);
+            issuer.store = database.another(Arc::new(PanicsIn(part)), 4);
+            let running = tokio::spawn(issuer.run(CancellationToken::new()));
+            let ended = tokio::time::timeout(Duration::from_secs(20), running).await;
+            let ended = ended.unwrap_or_else(|_| panic!("half alive without {part}"));
+            assert!(ended.is_err_and(|error| error.is_panic()), "{part}");
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_is_down_is_left_alone_until_it_answers() {
