@@ -31,6 +31,11 @@ impl EmbeddedBroker {
     /// # Errors
     /// When it finds no free port, or does not accept a topic.
     pub fn start(topics: &[(String, i32)]) -> Result<Self, KafkaError> {
+        Self::start_brokers(1, topics)
+    }
+
+    /// The same with so many brokers, numbered from 1.
+    pub(super) fn start_brokers(brokers: i32, topics: &[(String, i32)]) -> Result<Self, KafkaError> {
         let topics = topics.to_vec();
         let (tasks, todo) = channel::<Task>();
         let (started, start) = channel();
@@ -38,7 +43,7 @@ impl EmbeddedBroker {
         let thread = thread::Builder::new()
             .name("embedded broker".to_owned())
             .spawn(move || {
-                let cluster = match create(&topics) {
+                let cluster = match create(brokers, &topics) {
                     Ok(cluster) => cluster,
                     Err(error) => {
                         let _ = started.send(Err(error));
@@ -111,6 +116,22 @@ impl EmbeddedBroker {
         })
     }
 
+    /// Lets nobody write to or read from this topic, or everybody again.
+    #[cfg(test)]
+    pub(crate) fn refuse_topic(&self, topic: &str, is_refused: bool) -> Result<(), KafkaError> {
+        use rdkafka::types::RDKafkaRespErr::{
+            RD_KAFKA_RESP_ERR_NO_ERROR, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+        };
+        let error = if is_refused {
+            RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+        } else {
+            RD_KAFKA_RESP_ERR_NO_ERROR
+        };
+        let topic = topic.to_owned();
+        self.with(move |cluster| cluster.topic_error(&topic, error))?
+            .map_err(|error| KafkaError::of("refuse a topic", error))
+    }
+
     /// Runs a task on the cluster's thread and waits for it.
     pub(super) fn with<T: Send + 'static>(
         &self,
@@ -143,9 +164,9 @@ impl Drop for EmbeddedBroker {
     }
 }
 
-fn create(topics: &[(String, i32)]) -> Result<Cluster, KafkaError> {
+fn create(brokers: i32, topics: &[(String, i32)]) -> Result<Cluster, KafkaError> {
     let start = |error| KafkaError::of("start the embedded broker", error);
-    let cluster = MockCluster::new(1).map_err(start)?;
+    let cluster = MockCluster::new(brokers).map_err(start)?;
     for (topic, partitions) in topics {
         cluster.create_topic(topic, *partitions, 1).map_err(start)?;
     }

@@ -49,6 +49,10 @@ const ALIASES: [(&str, &str); 8] = [
     ("retries", "message.send.max.retries"),
 ];
 
+/// After so long without an answer a broker is taken for lost: within a minute, the half second included for which a
+/// broker may hold back a fetch. librdkafka's own minute comes to more.
+const SILENCE: &str = "45000";
+
 impl Settings {
     /// Settings for these brokers, with `accolade` as group and client name and nothing further.
     pub fn new(bootstrap_servers: impl Into<String>) -> Self {
@@ -91,6 +95,7 @@ impl Settings {
         if let Some(place) = self.authorities(|variable| std::env::var_os(variable).is_some()) {
             set("ssl.ca.location", place);
         }
+        set("socket.timeout.ms", SILENCE);
         defaults.iter().for_each(|(name, value)| set(name, value));
         self.extra.iter().for_each(|(name, value)| set(name, value));
         fixed.iter().for_each(|(name, value)| set(name, value));
@@ -198,6 +203,19 @@ mod tests {
         let error = check_properties(&properties(&[("port", "tcp")])).expect_err("unknown");
         assert_eq!(error.code(), "unknown_property");
         check_properties(&properties(&[("sasl.password", "x"), ("linger.ms", "5")])).expect("good ones pass");
+    }
+
+    #[test]
+    fn a_broker_that_says_nothing_is_lost_within_a_minute_unless_an_operator_says_otherwise() {
+        let mut settings = Settings::new("127.0.0.1:1");
+        let after = |settings: &Settings| {
+            let config = settings.client_config(&[("fetch.wait.max.ms", "500")], &[]);
+            let of = |name| config.get(name).and_then(|value| value.parse::<u32>().ok());
+            Some(of("socket.timeout.ms")? + of("fetch.wait.max.ms")?)
+        };
+        assert!(after(&settings).is_some_and(|silence| silence < 60_000));
+        settings.extra = properties(&[("socket.timeout.ms", "90000")]);
+        assert_eq!(after(&settings), Some(90_500));
     }
 
     #[test]

@@ -6,3 +6,4 @@ mod producer;
 mod raw;
 mod reading;
 mod starting;
+mod trouble;
