@@ -36,6 +36,13 @@ impl Refusals {
         self.problems_at(Instant::now())
     }
 
+    /// Whether the last records of this topic were not taken, for whatever reason.
+    #[cfg(test)]
+    pub(super) fn fails(&self, topic: &str) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.contains_key(topic)
+    }
+
     fn problems_at(&self, now: Instant) -> Vec<String> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter()

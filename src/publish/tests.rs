@@ -1,5 +1,7 @@
 //! The relay against the embedded broker, on each database.
 
+mod trouble;
+
 use std::{collections::HashMap, time::Instant};
 
 use chrono::{DateTime, Utc};
@@ -45,18 +47,25 @@ struct Running {
 impl Running {
     /// A publisher whose producer takes records up to this size.
     fn start(database: &TestDatabase, largest: usize) -> Self {
-        let topics = [AWARDED, "badge.revoked", LETTERS_TOPIC].map(|topic| (topic.to_owned(), 2));
-        let broker = EmbeddedBroker::start(&topics).expect("a broker");
+        let largest = [("message.max.bytes", largest.to_string())];
+        Self::on(broker(), database.store(), &largest, ProducerOptions::default())
+    }
+
+    /// A publisher on this broker, with these properties of librdkafka.
+    fn on(broker: EmbeddedBroker, store: Arc<Store>, properties: &[(&str, String)], options: ProducerOptions) -> Self {
         let mut kafka = KafkaSettings::new(broker.bootstrap_servers());
-        kafka.extra.insert("message.max.bytes".to_owned(), largest.to_string());
+        let properties = properties.iter().cloned();
+        kafka
+            .extra
+            .extend(properties.map(|(name, value)| (name.to_owned(), value)));
         // A topic that refused a record refuses all until then.
         let refresh = "topic.metadata.refresh.interval.ms".to_owned();
         kafka.extra.insert(refresh, "100".to_owned());
         let metrics = Arc::new(Metrics::new());
         let refusals = Arc::new(Refusals::default());
         let publisher = Publisher {
-            store: database.store(),
-            producer: Producer::new(&kafka, ProducerOptions::default()).expect("valid settings"),
+            store,
+            producer: Producer::new(&kafka, options).expect("valid settings"),
             settings: Settings {
                 topic_badge_awarded: AWARDED.to_owned(),
                 topic_badge_revoked: "badge.revoked".to_owned(),
@@ -102,6 +111,11 @@ impl Running {
         self.stop.cancel();
         self.task.await.expect("no panic").expect("no error");
     }
+}
+
+fn broker() -> EmbeddedBroker {
+    let topics = [AWARDED, "badge.revoked", LETTERS_TOPIC].map(|topic| (topic.to_owned(), 2));
+    EmbeddedBroker::start(&topics).expect("a broker")
 }
 
 fn issue_all(store: &Store, payload: &str) -> usize {
