@@ -9,4 +9,5 @@ mod races;
 mod reading;
 mod replay;
 mod retirement;
+mod slow;
 mod support;

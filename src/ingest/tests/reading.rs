@@ -1,8 +1,9 @@
 //! The whole loop, on the embedded broker.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     thread::JoinHandle,
@@ -30,12 +31,27 @@ use crate::{
     wire::{decode::TopicTypes, record::OutgoingRecord},
 };
 
-const TOPIC: &str = "enrollment.created";
+pub(super) const TOPIC: &str = "enrollment.created";
 const DEADLINE: Duration = Duration::from_secs(30);
 
-struct Running {
-    shared: Shared,
+pub(super) struct Running {
+    pub(super) shared: Shared,
+    said: Said,
     thread: Option<JoinHandle<Result<(), IngestError>>>,
+}
+
+/// What a consumer's thread logged.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("whole").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Running {
@@ -44,6 +60,16 @@ impl Running {
     }
 
     fn with(broker: &EmbeddedBroker, store: Arc<Store>, issue_at_once: Option<Arc<AtOnce>>) -> Self {
+        Self::of(broker, store, issue_at_once, EmbeddedBroker::consumer_properties())
+    }
+
+    /// The same with these properties of librdkafka.
+    pub(super) fn of(
+        broker: &EmbeddedBroker,
+        store: Arc<Store>,
+        issue_at_once: Option<Arc<AtOnce>>,
+        properties: BTreeMap<String, String>,
+    ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let shared = Shared {
             store,
@@ -55,7 +81,7 @@ impl Running {
             stop: CancellationToken::new(),
         };
         let mut kafka = kafka::Settings::new(broker.bootstrap_servers());
-        kafka.extra = EmbeddedBroker::consumer_properties();
+        kafka.extra = properties;
         let topics = Topics {
             names: vec![TOPIC.to_owned()],
             types: TopicTypes::new([TOPIC], []),
@@ -66,19 +92,33 @@ impl Running {
             ..Settings::default()
         };
         let own = shared.clone();
-        let thread = std::thread::spawn(move || run(&kafka, &topics, &settings, &own));
+        let said = Said::default();
+        let log = said.clone();
+        let thread = std::thread::spawn(move || {
+            let subscriber = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_max_level(tracing::Level::DEBUG)
+                .with_writer(move || log.clone());
+            tracing::subscriber::with_default(subscriber.finish(), || run(&kafka, &topics, &settings, &own))
+        });
         Self {
             shared,
+            said,
             thread: Some(thread),
         }
     }
 
-    fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(super) fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + DEADLINE;
         while !holds(self) {
             assert!(Instant::now() < deadline, "never: {what}");
             std::thread::park_timeout(Duration::from_millis(20));
         }
+    }
+
+    /// What the consumer logged.
+    pub(super) fn said(&self) -> String {
+        String::from_utf8(self.said.0.lock().expect("whole").clone()).expect("a log is text")
     }
 
     fn is_paused(&self, reason: Paused) -> bool {
@@ -90,21 +130,21 @@ impl Running {
         self.shared.health.paused() == [reason] && gauge.get() == 1
     }
 
-    fn stop(mut self) {
+    pub(super) fn stop(mut self) {
         self.shared.stop.cancel();
         let thread = self.thread.take().expect("stopped once");
         thread.join().expect("no panic").expect("ended as told");
     }
 }
 
-fn broker() -> (EmbeddedBroker, Producer) {
+pub(super) fn broker() -> (EmbeddedBroker, Producer) {
     let broker = EmbeddedBroker::start(&[(TOPIC.to_owned(), 1)]).expect("the broker starts");
     let settings = kafka::Settings::new(broker.bootstrap_servers());
     let producer = Producer::new(&settings, ProducerOptions::default()).expect("valid settings");
     (broker, producer)
 }
 
-async fn send(producer: &Producer, value: impl Into<Vec<u8>>) {
+pub(super) async fn send(producer: &Producer, value: impl Into<Vec<u8>>) {
     let record = OutgoingRecord {
         topic: TOPIC.to_owned(),
         key: None,
@@ -114,7 +154,7 @@ async fn send(producer: &Producer, value: impl Into<Vec<u8>>) {
     producer.send(record).await.expect("written");
 }
 
-fn enrolled(learner: i64, username: &str) -> String {
+pub(super) fn enrolled(learner: i64, username: &str) -> String {
     json!({
         "user": {"id": learner, "username": username, "email": "learner@example.com"},
         "course": {"id": "course-v1:a+b+c"},
@@ -127,12 +167,12 @@ fn letters(store: &Store) -> i64 {
     store.read("letters", read).expect("read")
 }
 
-fn learners(store: &Store) -> i64 {
+pub(super) fn learners(store: &Store) -> i64 {
     let read = |tx: &mut store::Tx<'_>| Ok(learner::table.count().get_result(tx.conn)?);
     store.read("learners", read).unwrap_or(-1)
 }
 
-fn position(store: &Store) -> Option<i64> {
+pub(super) fn position(store: &Store) -> Option<i64> {
     let known = store.read("position", positions::all).expect("read");
     known.get(&(TOPIC.to_owned(), 0)).copied()
 }
