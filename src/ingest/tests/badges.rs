@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, connection::SimpleConnection};
 
 use super::support::{
     activate, awards, certificate, counters, course_details, enrollment, facts, item, item_of, learner_details,
@@ -15,6 +15,7 @@ use crate::{
     },
     ingest::{Batch, Content, Outcome, Settings},
     store::{
+        Tx,
         awards::testing as awards_testing,
         badge_classes,
         schema::{award, consumer_position, dead_letter, learner},
@@ -164,7 +165,7 @@ fn a_request_is_granted_once_a_key_and_refused_without_a_badge_class() {
 }
 
 fn badge_classes_made(database: &testing::TestDatabase, slug: &str) {
-    let create = |tx: &mut crate::store::Tx<'_>| badge_classes::get_or_create(tx, &new_badge_class(slug));
+    let create = |tx: &mut Tx<'_>| badge_classes::get_or_create(tx, &new_badge_class(slug));
     database.store().transaction("create", create).expect("created");
 }
 
@@ -195,6 +196,42 @@ fn what_cannot_be_processed_is_kept_and_the_position_moves() {
 }
 
 #[test]
+fn nothing_moves_past_a_record_that_cannot_even_be_kept() {
+    for database in testing::databases() {
+        let store = database.store();
+        let rename = |from: &str, to: &str| {
+            let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+            let renamed = store.transaction("rename", |tx| Ok(tx.conn.batch_execute(&sql)?));
+            renamed.expect("renamed");
+        };
+        let batch = [
+            item(1, enrollment(7, 1, true)),
+            item_of(Content::Unprocessable {
+                reason: "json",
+                message: "not JSON".to_owned(),
+            }),
+        ];
+        let mut writer = writer(&database);
+        rename("dead_letter", "elsewhere");
+        writer.apply(&batch).expect_err("it cannot be kept");
+        rename("elsewhere", "dead_letter");
+        let kept = || {
+            let read = |tx: &mut Tx<'_>| {
+                Ok((
+                    consumer_position::table.count().get_result::<i64>(tx.conn)?,
+                    learner::table.count().get_result::<i64>(tx.conn)?,
+                    dead_letter::table.count().get_result::<i64>(tx.conn)?,
+                ))
+            };
+            store.read("kept", read).expect("read")
+        };
+        assert_eq!(kept(), (0, 0, 0));
+        writer.apply(&batch).expect("applied");
+        assert_eq!(kept(), (1, 1, 1));
+    }
+}
+
+#[test]
 fn an_address_lets_blocked_awards_go_on() {
     for database in testing::databases() {
         activate(&database, "1,one", "", "");
@@ -206,7 +243,7 @@ fn an_address_lets_blocked_awards_go_on() {
             learner.email = None;
         }
         writer.apply(&[without]).expect("applied");
-        let block = |tx: &mut crate::store::Tx<'_>| {
+        let block = |tx: &mut Tx<'_>| {
             Ok(diesel::update(award::table)
                 .set((award::state.eq("blocked"), award::state_reason.eq("no_email")))
                 .execute(tx.conn)?)
