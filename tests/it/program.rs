@@ -6,12 +6,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use accolade::kafka::EmbeddedBroker;
+use serde_json::{Value, json};
 
 use crate::harness::binary::{BinaryApp, program};
 use crate::harness::database::Database;
 use crate::harness::events::{Event, Learner, course};
 use crate::harness::fake_badgr::{FakeBadgr, Fault, Operation};
-use crate::harness::world::{PATIENCE, Plan, eventually};
+use crate::harness::world::{PATIENCE, Plan, badge_class, eventually};
+use crate::requested::post;
 
 /// A broker in the tests' process, and a service that uses it and a file.
 fn plan() -> (EmbeddedBroker, Plan) {
@@ -141,6 +143,66 @@ async fn a_broker_that_is_down_at_the_start_is_waited_for() {
         .publish_events(&[Event::enrollment_created(&Learner::new(1), &course(1))]);
     enrolled(&app, 1).await;
     assert_eq!(app.terminate(), Some(0), "{}", app.log());
+}
+
+/// A learner who is known, and a badge class that anybody may award; answers with the path to award it.
+async fn to_be_awarded(app: &BinaryApp) -> String {
+    app.topics
+        .publish_events(&[Event::enrollment_created(&Learner::new(1), &course(1))]);
+    enrolled(app, 1).await;
+    let (status, class) = post(app, "/api/badges/v1/badge-classes/", &badge_class("post", "forum", 7)).await;
+    assert_eq!(status, 201, "{class}");
+    format!("/api/badges/v1/badge-classes/{}/award/?wait=30", class["id"])
+}
+
+#[tokio::test]
+async fn badges_are_issued_while_all_brokers_are_gone_and_little_is_said() {
+    let (broker, mut plan) = plan();
+    plan.set("KAFKA_RECONNECT_BACKOFF_MAX_MS", "100");
+    let app = BinaryApp::start(plan);
+    let award = to_be_awarded(&app).await;
+    broker.go_down().expect("down");
+    let gone = "no Kafka broker can be reached";
+    eventually("it says so", PATIENCE, async || app.log().contains(gone)).await;
+    let (status, assertion) = post(&app, &award, &json!({"user_id": 1})).await;
+    assert_eq!(status, 200, "{assertion}");
+    assert_eq!(app.database.count("outbox", "published_at IS NULL"), 1);
+    assert_eq!(app.get("/livez", None).await.0, 200);
+    eventually("it tried often", PATIENCE, async || {
+        app.log().matches("librdkafka FAIL").count() >= 4
+    })
+    .await;
+    let log = app.log();
+    let loud = log.lines().filter(|line| {
+        let line: Value = serde_json::from_str(line).unwrap_or_default();
+        line["level"] == "WARN" || line["level"] == "ERROR"
+    });
+    // Two consumers, a producer, and who asks for `/readyz`.
+    let loud: Vec<&str> = loud.collect();
+    assert!(loud.len() <= 6, "{loud:#?}");
+    broker.come_up().expect("up");
+    eventually("it is announced", PATIENCE, async || {
+        app.database.count("outbox", "published_at IS NULL") == 0
+    })
+    .await;
+    assert_eq!(app.announced(), [("1".to_owned(), "post".to_owned())]);
+    assert_eq!(app.terminate(), Some(0), "{}", app.log());
+}
+
+#[tokio::test]
+async fn told_to_end_while_kafka_says_nothing_it_ends_within_half_a_minute() {
+    let (broker, plan) = plan();
+    let app = BinaryApp::start(plan);
+    let award = to_be_awarded(&app).await;
+    broker.answer_after(Duration::from_secs(3_600)).expect("silent");
+    let (status, assertion) = post(&app, &award, &json!({"user_id": 1})).await;
+    assert_eq!(status, 200, "{assertion}");
+    let begun = Instant::now();
+    app.signal("TERM");
+    app.exit_code();
+    assert!(begun.elapsed() < Duration::from_secs(35), "{:?}", begun.elapsed());
+    // What was not announced is announced by the next process.
+    assert_eq!(app.database.count("outbox", "published_at IS NULL"), 1);
 }
 
 #[tokio::test]
