@@ -1,6 +1,7 @@
 //! The house: which room may enter which, and what belongs in one room only.
 
 mod source;
+mod statements;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -171,6 +172,18 @@ fn imports_point_down_and_each_library_stays_in_its_room() {
     let found: Vec<String> = files
         .iter()
         .flat_map(|(path, source)| violations(path, source))
+        .collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn no_text_from_outside_stands_in_a_statement() {
+    let files = files("src").into_iter().filter(|(path, _)| {
+        let is_tests = path.split('/').any(|part| part.starts_with("test"));
+        path.starts_with("store/") && !is_tests
+    });
+    let found: Vec<String> = files
+        .flat_map(|(path, source)| statements::foreign(&path, &source))
         .collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
