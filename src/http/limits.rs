@@ -50,13 +50,7 @@ pub(super) async fn time_out(request: Request, next: Next) -> Response {
     }
 }
 
-/// The answer of a handler that panicked.
-pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    tracing::error!(panic.message = message, "a request handler panicked: {message}");
+/// The answer of a handler that panicked. The hook for panics has logged what it said and where.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
     Problem::internal().into_response()
 }
