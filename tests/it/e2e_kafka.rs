@@ -71,6 +71,10 @@ async fn partitions_that_are_added_are_read_from_their_beginning() {
         .create_partitions(&[NewPartitions::new(&name, 6)], &AdminOptions::new())
         .await;
     assert_eq!(added.expect("the broker answers"), [Ok(name)]);
+    eventually("whoever writes knows of them", PATIENCE, async || {
+        late.partitions("enrollment.created").len() == 6
+    })
+    .await;
     // They hold records before the service knows of them.
     late.publish(&enrolments(5..60));
     applied(&app, 60).await;

@@ -197,19 +197,25 @@ impl Topics {
         reader.seen.clone()
     }
 
+    /// The partitions of a topic, as the broker knows them now.
+    pub fn partitions(&self, topic: &str) -> Vec<i32> {
+        let topic = self.name(topic);
+        let metadata = self.producer.client().fetch_metadata(Some(&topic), PATIENCE);
+        let metadata = metadata.expect("the broker answers");
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        partitions.map(|partition| partition.id()).collect()
+    }
+
     /// How many records a topic holds that none was ever deleted from.
     pub fn count(&self, topic: &str) -> usize {
+        let partitions = self.partitions(topic);
         let topic = self.name(topic);
         let client = self.producer.client();
-        let metadata = client
-            .fetch_metadata(Some(&topic), PATIENCE)
-            .expect("the broker answers");
-        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         let end = |partition: i32| {
             let marks = client.fetch_watermarks(&topic, partition, PATIENCE);
             marks.expect("the broker says where a partition ends").1
         };
-        let number: i64 = partitions.map(|partition| end(partition.id())).sum();
+        let number: i64 = partitions.into_iter().map(end).sum();
         usize::try_from(number).expect("a number of records")
     }
 
