@@ -357,8 +357,8 @@ impl<'a> Reading<'a> {
         self.uncommitted |= hit(Place::AfterOffsets).is_err();
     }
 
-    fn close(self) {
-        if let Err(error) = self.consumer.commit_sync(COMMIT_TIMEOUT) {
+    fn close(mut self) {
+        if let Err(error) = self.consumer.commit_at_last(COMMIT_TIMEOUT) {
             tracing::warn!(
                 error.code = error.code(),
                 "the last offsets were not committed: {error}"

@@ -3,15 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
-use tracing::{debug, warn};
+use tracing::debug;
 
+use super::bounded::bounded;
 use super::message::{TopicNames, to_record};
 use super::rebalance::{GroupContext, is_nothing_to_commit};
 use super::status::{ConsumerStatus, PartitionLag, State};
@@ -20,6 +19,9 @@ use crate::wire::record::Record;
 
 /// How long librdkafka may take to move its own position.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the last commit waits before it asks a rebalancing group again.
+const COMMIT_AGAIN: Duration = Duration::from_millis(50);
 
 /// Defaults that operators may change. The fetch sizes let records of 16 MiB and their headers
 /// through: brokers send at least one whole batch, and the receive limit has room for it.
@@ -203,6 +205,26 @@ impl Consumer {
         })?
     }
 
+    /// [`Self::commit_sync`] before the end: while the group is rebalancing it takes no offsets, so that this goes along
+    /// with it and asks again, until `timeout`. Records that come meanwhile are thrown away.
+    ///
+    /// # Errors
+    /// As of [`Self::commit_sync`].
+    pub fn commit_at_last(&mut self, timeout: Duration) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.commit_sync(left) {
+                Err(error) if error.is_rebalance() && Instant::now() < deadline => {
+                    debug!("the last offsets wait for the group: {error}");
+                    // What it has to say is said by the next commit.
+                    let _ = self.inner.poll(COMMIT_AGAIN);
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// Stops the fetching of all partitions, and of those given from now on. What was fetched but
     /// not yet polled is thrown away: before [`Self::resume_all`], seek to the first record not
     /// done.
@@ -334,25 +356,6 @@ fn committed(result: Result<(), ClientError>) -> Result<(), KafkaError> {
     }
 }
 
-/// Runs a call that has no time limit of its own on a thread, and abandons it after `timeout`.
-fn bounded<T: Send + 'static>(
-    operation: &'static str,
-    timeout: Duration,
-    call: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, KafkaError> {
-    let (sender, receiver) = sync_channel(1);
-    thread::Builder::new().name(operation.to_owned()).spawn(move || {
-        // Whoever asked may have gone.
-        let _ = sender.send(call());
-    })?;
-    receiver.recv_timeout(timeout).map_err(|error| {
-        if error == RecvTimeoutError::Disconnected {
-            warn!("the thread to {operation} panicked");
-        }
-        KafkaError::TimedOut { operation }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,13 +384,5 @@ mod tests {
         batch.push(record(0));
         leave_out_taken(&state, &mut batch);
         assert_eq!(batch.len(), 2);
-    }
-
-    #[test]
-    fn a_call_without_an_end_is_abandoned() {
-        let (hold, held) = sync_channel::<()>(0);
-        let result = bounded("wait", Duration::from_millis(10), move || held.recv());
-        assert_eq!(result.expect_err("abandoned").code(), "timed_out");
-        drop(hold);
     }
 }

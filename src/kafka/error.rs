@@ -179,6 +179,13 @@ impl KafkaError {
         matches!(self, Self::Fatal { .. })
     }
 
+    /// The group is rebalancing, or has done so without this member's knowing yet: it takes no offsets from it now.
+    pub(super) fn is_rebalance(&self) -> bool {
+        use RDKafkaErrorCode as Code;
+        let code = self.broker_code().map(|code| code.0);
+        matches!(code, Some(Code::RebalanceInProgress | Code::IllegalGeneration))
+    }
+
     /// Topics that may not be created.
     #[cfg(test)]
     pub(crate) fn without_rights(topic: &str) -> Self {

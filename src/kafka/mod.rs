@@ -14,6 +14,7 @@
 //! none of the constructors fails because a broker is down.
 
 pub mod admin;
+mod bounded;
 mod consumer;
 mod delivery;
 mod embedded;

@@ -171,7 +171,7 @@ async fn told_to_end_at_any_moment_it_ends_well_and_reads_nothing_twice() {
         app.start_again();
     }
     applied(&app, 600).await;
-    assert_eq!(stale(&app.text("/metrics").await), 0);
+    assert_eq!(stale(&app.text("/metrics").await), 0, "{}", app.log());
     assert_eq!(app.terminate(), Some(0), "{}", app.log());
 }
 

@@ -113,6 +113,33 @@ async fn a_commit_that_is_refused_skips_nothing_and_later_ones_pass() {
 }
 
 #[tokio::test]
+async fn the_last_commit_waits_until_the_group_takes_it() {
+    let broker = broker(1);
+    write(&producer(&broker), 5).await;
+    let mut first = consumer(&broker, Database::default());
+    read(&mut first, 5);
+    let refused = broker.with(|cluster| {
+        cluster.request_errors(
+            RDKafkaApiKey::OffsetCommit,
+            &[RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS; 20],
+        );
+    });
+    refused.expect("told");
+    let position = Position {
+        topic: TOPIC.into(),
+        partition: 0,
+        next_offset: 4,
+    };
+    first.store_offsets(&[position]).expect("stored");
+    assert!(first.commit_sync(DEADLINE).is_err(), "it is not taken now");
+    first.commit_at_last(DEADLINE).expect("taken in the end");
+    close(first);
+    let mut second = consumer(&broker, Database::default());
+    assert_eq!(values(&read(&mut second, 1)), ["4"]);
+    close(second);
+}
+
+#[tokio::test]
 async fn a_member_whose_commit_shows_that_the_group_forgot_it_joins_again_and_reads_again() {
     let broker = broker(1);
     write(&producer(&broker), 5).await;
