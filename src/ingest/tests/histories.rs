@@ -71,7 +71,7 @@ pub fn prepared(database: &TestDatabase) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn order_and_repetition_change_nothing(
         told in history(),

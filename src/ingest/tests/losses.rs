@@ -1,23 +1,18 @@
 //! Badges of who no longer qualifies, with `REVOKE_ON_LOSS`.
 
+mod any_order;
 mod returned;
-
-use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl, RunQueryDsl};
-use proptest::prelude::*;
 
-use super::{
-    histories::{Told, history, holds, items, mixed, model, prepared},
-    support::{
-        activate, awards, certificate, course_details, enrollment, item, new_badge_class, requested, slugs,
-        supply_images, writer_to, writer_with,
-    },
+use super::support::{
+    activate, awards, certificate, course_details, enrollment, item, new_badge_class, requested, slugs, supply_images,
+    writer_to, writer_with,
 };
 use crate::{
     domain::{EventBody, completion, event_badges::ConfigurationTexts},
-    ingest::{Batch, Item},
+    ingest::Batch,
     store::{
         Tx,
         audit::{Actor, Via},
@@ -27,7 +22,7 @@ use crate::{
         event_badges::{self, NewConfiguration, RulesCache},
         revocations::{self, ClaimedRevocation},
         schema::{assertion, award, badge_class, revocation},
-        testing::{TestDatabase, databases, sqlite},
+        testing::{TestDatabase, databases},
     },
 };
 
@@ -312,73 +307,4 @@ fn without_the_setting_nothing_is_taken() {
         assert_eq!(slugs(&database, 7).len(), 3);
         assert!(states(&database).iter().all(|(_, state)| state != "cancelled"));
     }
-}
-
-/// The badges that the facts of a history demand for a learner, with the rules of [`prepared`].
-fn demanded(told: &[Told], learner: i64) -> BTreeSet<String> {
-    let (enrolled, completed, group) = model(told, learner);
-    let rules = [
-        ("e1", enrolled >= 1),
-        ("e2", enrolled >= 2),
-        ("e3", enrolled >= 3),
-        ("c1", completed >= 1),
-        ("c2", completed >= 2),
-        ("c4", completed >= 4),
-        ("g", group),
-    ];
-    let rules = rules.into_iter().filter(|rule| rule.1).map(|rule| rule.0.to_owned());
-    let passed = (1..5).filter(|course| holds(told, learner, *course, false));
-    let completions = passed.map(|course| completion::badge_class_key(&course_details(course).key, "honor").slug);
-    rules.chain(completions).collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
-    #[test]
-    fn in_any_order_who_qualifies_was_awarded_and_who_does_not_holds_nothing(
-        told in history(), twice in any::<prop::sample::Index>(), cut in 1usize..9, seed in any::<u64>(),
-        issues in any::<bool>(),
-    ) {
-        for events in [items(&told), mixed(&told, twice, seed)] {
-            let database = sqlite();
-            prepared(&database);
-            let mut writer = taking(&database);
-            for batch in events.chunks(cut) {
-                let batch: &[Item] = batch;
-                writer.apply(batch).expect("applied");
-                if issues {
-                    issue(&database);
-                }
-            }
-            let lost: BTreeSet<String> = to_revoke_of(&database);
-            for learner in [1, 2] {
-                let demanded = demanded(&told, learner);
-                let awards = awards(&database).into_iter().filter(|award| award.0 == learner);
-                let standing: BTreeSet<String> = awards.filter(|award| award.3 != "cancelled").map(|award| award.1).collect();
-                if !issues {
-                    prop_assert_eq!(&standing, &demanded, "nothing was done that cannot be undone");
-                }
-                prop_assert!(demanded.is_subset(&standing));
-                let kept = standing.iter().filter(|slug| !lost.contains(&format!("{learner} {slug}")));
-                let kept: BTreeSet<String> = kept.cloned().collect();
-                prop_assert_eq!(kept, demanded, "no revocation was carried out: each can be withdrawn");
-            }
-        }
-    }
-}
-
-/// "LEARNER SLUG" of what is to be revoked.
-fn to_revoke_of(database: &TestDatabase) -> BTreeSet<String> {
-    let read = |tx: &mut Tx<'_>| {
-        let rows: Vec<(i64, String)> = revocation::table
-            .inner_join(award::table.on(award::id.eq(revocation::award_id)))
-            .inner_join(badge_class::table.on(badge_class::id.eq(award::badge_class_id)))
-            .select((revocation::learner_id, badge_class::slug))
-            .load(tx.conn)?;
-        Ok(rows)
-    };
-    let rows = database.store().read("test", read).expect("read");
-    rows.into_iter()
-        .map(|(learner, slug)| format!("{learner} {slug}"))
-        .collect()
 }
