@@ -36,6 +36,24 @@ impl ConsumerEvents for FromTheStart {
     fn revoked(&self, _: &[TopicPartition], _: bool) {}
 }
 
+/// A record that is no JSON.
+fn broken() -> Record {
+    Record {
+        topic: "enrollment.created".into(),
+        partition: 3,
+        offset: 1,
+        timestamp: None,
+        key: Some(b"7".to_vec()),
+        value: Some(b"{".to_vec()),
+        headers: Vec::new(),
+    }
+}
+
+/// [`broken`] as a dead letter that is to be sent; its id.
+fn letter(store: &Store) -> i64 {
+    seed::dead_letter(store, &broken(), "not_json", "not JSON")
+}
+
 struct Running {
     broker: EmbeddedBroker,
     metrics: Arc<Metrics>,
@@ -198,16 +216,14 @@ async fn dead_letters_pass_whole_or_as_a_digest() {
     for database in databases() {
         let store = database.store();
         let record = |offset: i64, size: usize| Record {
-            topic: "enrollment.created".into(),
-            partition: 3,
             offset,
-            timestamp: None,
             key: Some(vec![0xff]),
             value: Some(vec![0xfe; size]),
             headers: vec![Header {
                 name: "h".to_owned(),
                 value: Some(vec![0x80]),
             }],
+            ..broken()
         };
         let (small, large) = (record(1, 10), record(2, 5000));
         let letters = [&small, &large].map(|record| NewDeadLetter {
@@ -235,16 +251,7 @@ async fn dead_letters_pass_whole_or_as_a_digest() {
 async fn a_dead_letter_that_was_dropped_before_it_was_sent_is_sent_whole_and_then_erased() {
     for database in databases() {
         let store = database.store();
-        let record = Record {
-            topic: "enrollment.created".into(),
-            partition: 3,
-            offset: 1,
-            timestamp: None,
-            key: Some(b"7".to_vec()),
-            value: Some(b"{".to_vec()),
-            headers: Vec::new(),
-        };
-        let id = seed::dead_letter(&store, &record, "not_json", "not JSON");
+        let id = letter(&store);
         let actor = Actor {
             name: "ada".to_owned(),
             via: Via::Api,
@@ -253,6 +260,7 @@ async fn a_dead_letter_that_was_dropped_before_it_was_sent_is_sent_whole_and_the
         dropped.expect("dropped");
         let running = Running::start(&database, 1_000_000);
         let sent = tokio::task::block_in_place(|| running.read(LETTERS_TOPIC, 1));
+        let record = broken();
         assert_eq!((&sent[0].key, &sent[0].value), (&record.key, &record.value));
         until("erased", || {
             let read = store.read("test", |tx| dead_letters::get(tx, id));
@@ -302,16 +310,7 @@ async fn missing_rights_are_named_until_they_are_given() {
 async fn when_one_half_ends_with_an_error_so_does_the_other() {
     for database in databases() {
         let store = database.store();
-        let record = Record {
-            topic: "enrollment.created".into(),
-            partition: 3,
-            offset: 1,
-            timestamp: None,
-            key: None,
-            value: Some(b"{".to_vec()),
-            headers: Vec::new(),
-        };
-        seed::dead_letter(&store, &record, "not_json", "not JSON");
+        letter(&store);
         let spoilt = store.transaction("test", seed::spoil_dead_letters);
         assert_eq!(spoilt.expect("written"), 1);
         let running = Running::start(&database, 1_000_000);

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    ingest::Paused,
+    ingest::{Paused, tests::support::shared},
     kafka::{EmbeddedBroker, Producer, ProducerOptions},
     store::testing,
     wire::record::OutgoingRecord,
@@ -48,16 +48,7 @@ async fn who_lost_what_it_was_to_try_again_does_not_wait_for_the_database() {
         names: vec![TOPIC.to_owned()],
         types: TopicTypes::new([TOPIC], []),
     };
-    let metrics = Arc::new(Metrics::new());
-    let shared = Shared {
-        store,
-        rules: Arc::default(),
-        health: Arc::new(Health::new(1, Arc::clone(&metrics))),
-        metrics,
-        awards: Arc::default(),
-        announcements: Arc::default(),
-        stop: CancellationToken::new(),
-    };
+    let shared = shared(store);
     let mut reading = Reading::start(&kafka, &topics, &Settings::default(), &shared).expect("a member");
     rounds(&mut reading, "it waits", |reading| {
         matches!(reading.mode, Mode::Down { .. })

@@ -10,4 +10,4 @@ mod reading;
 mod replay;
 mod retirement;
 mod slow;
-mod support;
+pub(super) mod support;

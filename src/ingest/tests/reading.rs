@@ -12,13 +12,11 @@ use std::{
 
 use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl, RunQueryDsl, connection::SimpleConnection};
 use serde_json::json;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use super::support::{activate, slugs};
+use super::support::{activate, shared, slugs};
 use crate::{
     clock::SystemClock,
-    ingest::{Health, IngestError, Paused, Settings, Shared, Topics, run},
+    ingest::{IngestError, Paused, Settings, Shared, Topics, run},
     kafka::{self, EmbeddedBroker, Producer, ProducerOptions},
     store::{
         self, Store,
@@ -70,16 +68,7 @@ impl Running {
         issue_at_once: Option<Arc<AtOnce>>,
         properties: BTreeMap<String, String>,
     ) -> Self {
-        let metrics = Arc::new(Metrics::new());
-        let shared = Shared {
-            store,
-            rules: Arc::default(),
-            health: Arc::new(Health::new(1, Arc::clone(&metrics))),
-            metrics,
-            awards: Arc::new(Notify::new()),
-            announcements: Arc::new(Notify::new()),
-            stop: CancellationToken::new(),
-        };
+        let shared = shared(store);
         let mut kafka = kafka::Settings::new(broker.bootstrap_servers());
         kafka.extra = properties;
         let topics = Topics {

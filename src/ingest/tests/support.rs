@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 use diesel::{ExpressionMethods, JoinOnDsl, QueryDsl, RunQueryDsl};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
@@ -11,14 +12,29 @@ use crate::{
         badge_class::{BadgeClassKey, COURSE_EVENTS_COMPONENT, NewBadgeClass},
         event::{CourseDetails, LearnerDetails, Stamp},
     },
-    ingest::{Batch, Content, Item, Settings},
+    ingest::{Batch, Content, Health, Item, Settings, Shared},
     store::{
         Store, Tx, badge_classes, completion_images,
         schema::{award, badge_class, event_badges_configuration, learner, learner_course},
         testing::TestDatabase,
     },
+    telemetry::Metrics,
     wire::record::Record,
 };
+
+/// What one consumer shares with nobody else.
+pub fn shared(store: Arc<Store>) -> Shared {
+    let metrics = Arc::new(Metrics::new());
+    Shared {
+        store,
+        rules: Arc::default(),
+        health: Arc::new(Health::new(1, Arc::clone(&metrics))),
+        metrics,
+        awards: Arc::default(),
+        announcements: Arc::default(),
+        stop: CancellationToken::new(),
+    }
+}
 
 pub fn writer(database: &TestDatabase) -> Batch {
     writer_to(database.store())

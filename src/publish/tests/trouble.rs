@@ -11,16 +11,7 @@ use crate::clock::WrongClock;
 async fn events_go_out_while_the_topic_of_dead_letters_is_refused() {
     for database in databases() {
         let store = database.store();
-        let letter = Record {
-            topic: "enrollment.created".into(),
-            partition: 3,
-            offset: 1,
-            timestamp: None,
-            key: None,
-            value: Some(b"{".to_vec()),
-            headers: Vec::new(),
-        };
-        let id = seed::dead_letter(&store, &letter, "not_json", "not JSON");
+        let id = letter(&store);
         let broker = broker();
         broker.refuse_topic(LETTERS_TOPIC, true).expect("told");
         let running = Running::on(broker, database.store(), &[], ProducerOptions::default());
@@ -41,7 +32,7 @@ async fn events_go_out_while_the_topic_of_dead_letters_is_refused() {
         running.broker.refuse_topic(LETTERS_TOPIC, false).expect("told");
         until("sent", || sent_at().is_some()).await;
         let records = tokio::task::block_in_place(|| running.read(LETTERS_TOPIC, 1));
-        assert_eq!(records[0].value, letter.value);
+        assert_eq!(records[0].value, broken().value);
         until("not refused any more", || running.refusals.problems().is_empty()).await;
         running.stop().await;
     }
