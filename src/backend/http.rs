@@ -248,7 +248,11 @@ fn refusal(answer: &Answer, recipient: &str) -> BackendError {
     let said = said
         .and_then(|body| body["detail"].as_str().map(str::to_owned))
         .unwrap_or_default();
-    let said = redact::text(&said, recipient);
+    let said = match answer.status {
+        // It would take the token along.
+        300..400 if answer.location.is_some() => "a redirect, and none is followed; correct BACKEND_URL".to_owned(),
+        _ => redact::text(&said, recipient),
+    };
     let detail = format!("the backend answers {}: {said}", answer.status);
     let detail: String = detail.trim_end_matches(": ").chars().take(DETAIL).collect();
     match answer.status {

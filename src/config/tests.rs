@@ -1,5 +1,7 @@
 //! What the settings take and what they refuse.
 
+mod canaries;
+
 use std::io::Write;
 
 use super::*;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
@@ -46,18 +47,23 @@ impl Generator {
         self.seen.lock().expect("seen").clone()
     }
 
-    async fn start(&self) -> (Http, AbortOnDropHandle<()>) {
+    async fn listen(&self) -> (SocketAddr, AbortOnDropHandle<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let app = Router::new().fallback(serve).with_state(self.clone());
         let server = tokio::spawn(async { axum::serve(listener, app).await.expect("serves") });
+        (address, AbortOnDropHandle::new(server))
+    }
+
+    async fn start(&self) -> (Http, AbortOnDropHandle<()>) {
+        let (address, server) = self.listen().await;
         let settings = Settings {
             url: format!("http://{address}/accolade/"),
             token: Some(Secret::new("t0ken")),
             ca_file: None,
         };
         let http = Http::new(settings, Arc::new(SystemClock), Arc::new(Metrics::new()));
-        (http.expect("good settings"), AbortOnDropHandle::new(server))
+        (http.expect("good settings"), server)
     }
 }
 
@@ -155,4 +161,30 @@ async fn a_busy_generator_says_when_to_come_again() {
     );
     assert_eq!(http.award(&request()).await.expect_err("a teapot").code(), "unknown");
     drop(server);
+}
+
+#[tokio::test]
+async fn a_redirect_is_followed_nowhere() {
+    let (generator, other) = (Generator::default(), Generator::default());
+    let (http, _server) = generator.start().await;
+    let (address, _other) = other.listen().await;
+    let elsewhere = format!("http://{address}/accolade/award");
+    for status in [301, 302, 303, 307, 308] {
+        let status = StatusCode::from_u16(status).expect("a status");
+        generator.answer((status, [("location", elsewhere.as_str())]));
+        generator.answer((status, [("location", elsewhere.as_str())]));
+        let error = http.award(&request()).await.expect_err("no answer of a generator");
+        assert_eq!(error.code(), "unknown", "{status}: {error}");
+        assert!(error.to_string().contains("BACKEND_URL"), "{error}");
+        let revoke = RevokeRequest {
+            award: request().award,
+            backend_id: None,
+            assertion_url: "https://gen.example/1".to_owned(),
+            reason: "In error".to_owned(),
+        };
+        let error = http.revoke(&revoke).await.expect_err("no answer of a generator");
+        assert_eq!(error.code(), "unknown", "{status}: {error}");
+    }
+    assert_eq!(generator.seen().len(), 10);
+    assert!(other.seen().is_empty(), "the token went elsewhere");
 }
