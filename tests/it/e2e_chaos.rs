@@ -26,9 +26,9 @@ use nemesis::{Dependencies, History};
 
 /// How long things go wrong, unless told otherwise.
 const DURATION: Duration = Duration::from_secs(45);
-/// Until all is done once there is peace: longer than Kafka may wait for a member of a group that does not come back
-/// (`max.poll.interval.ms`, five minutes), a lease and a time-out, and what was left to do.
-const RECOVERY: Duration = Duration::from_secs(480);
+/// Until all is done once there is peace: as long as Kafka may wait for a member of a group that does not come back
+/// (`max.poll.interval.ms`), a lease and a time-out, and what was left to do.
+const RECOVERY: Duration = Duration::from_secs(240);
 const PROCESSES: usize = 3;
 
 fn duration() -> Duration {
@@ -71,6 +71,8 @@ fn plan(all: &Dependencies, url: &str) -> Plan {
     plan.set("BADGR_TIMEOUT", "2");
     // A killed member keeps its partitions, and others from joining, for that long.
     plan.set("KAFKA_SESSION_TIMEOUT_MS", "6000");
+    // A rebalance waits no longer than that for a member that does not come back.
+    plan.set("KAFKA_MAX_POLL_INTERVAL_MS", "60000");
     plan
 }
 

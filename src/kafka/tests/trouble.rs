@@ -140,6 +140,32 @@ async fn the_last_commit_waits_until_the_group_takes_it() {
 }
 
 #[tokio::test]
+async fn the_last_commit_and_the_end_are_bounded_while_the_broker_says_nothing() {
+    let moment = Duration::from_millis(100);
+    for commits in [true, false] {
+        let broker = broker(1);
+        write(&producer(&broker), 3).await;
+        let mut consumer = consumer(&broker, Database::default());
+        read(&mut consumer, 3);
+        let position = Position {
+            topic: TOPIC.into(),
+            partition: 0,
+            next_offset: 3,
+        };
+        consumer.store_offsets(&[position]).expect("stored");
+        broker.answer_after(NEVER).expect("silent");
+        // Without an end of its own the one waits for the broker, and the other for the commit that belongs to it.
+        let ended = if commits {
+            consumer.commit_at_last(moment)
+        } else {
+            consumer.close(moment)
+        };
+        let error = ended.expect_err("nobody answers");
+        assert_eq!(error.code(), "timed_out", "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_member_whose_commit_shows_that_the_group_forgot_it_joins_again_and_reads_again() {
     let broker = broker(1);
     write(&producer(&broker), 5).await;
