@@ -192,7 +192,7 @@ fn latency(kafka: &RealKafka) {
     let topic = format!("{prefix}-{TOPIC}");
     let mut random = Random(11);
     let start = Instant::now();
-    let warm = per_second * WARM_SECONDS;
+    let warm = per_second * number("ACCOLADE_BENCH_WARM_SECONDS", WARM_SECONDS);
     let total = warm + per_second * seconds;
     for id in 0..total {
         let due = start
@@ -243,7 +243,26 @@ fn latency(kafka: &RealKafka) {
          percentile_disc(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (ORDER BY round(1000 * extract(epoch FROM o.published_at - o.created_at))) AS q \
          FROM outbox o JOIN award a ON a.learner_id = o.learner_id AND a.id = o.award_id) AS stages";
     println!("  of it, {}", app.database.lines(stages)[0]);
+    let metrics = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(app.text("/metrics"));
+    println!(
+        "  batches of ingest: {:.1} events, {:.1} ms each",
+        mean(&metrics, "accolade_ingest_batch_events"),
+        mean(&metrics, "accolade_ingest_batch_duration_seconds") * 1_000.0,
+    );
     assert_eq!(app.terminate(), Some(0));
+}
+
+/// The mean of a histogram.
+fn mean(metrics: &str, name: &str) -> f64 {
+    let sample = |what: &str| -> f64 {
+        let of = |line: &str| line.strip_prefix(name)?.strip_prefix(what)?.trim().parse().ok();
+        metrics.lines().find_map(of).expect("a histogram")
+    };
+    sample("_sum") / sample("_count")
 }
 
 /// When each was sent, by the number that is its record's key.
