@@ -1,5 +1,8 @@
 //! Every learner against the active configuration: after an activation at once, when a person asks for it, and every ten
 //! minutes again to find what a bug may have missed. The same loop deletes what is old.
+//!
+//! Completion badges are not looked for: whether one was due is told by its course's switch as it stood when the
+//! certificate came, and that is not kept.
 
 mod by_hand;
 mod tidying;
