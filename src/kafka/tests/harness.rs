@@ -136,15 +136,19 @@ pub fn values(records: &[Record]) -> Vec<String> {
         .collect()
 }
 
-/// Marks everything before this offset of partition 0 as done, and commits.
+/// Marks everything before this offset of partition 0 as done.
+pub fn done(consumer: &Consumer, next_offset: i64) {
+    let position = Position {
+        topic: TOPIC.into(),
+        partition: 0,
+        next_offset,
+    };
+    consumer.store_offsets(&[position]).expect("stored");
+}
+
+/// The same, and commits.
 pub fn commit(consumer: &Consumer, next_offset: i64) {
-    consumer
-        .store_offsets(&[Position {
-            topic: TOPIC.into(),
-            partition: 0,
-            next_offset,
-        }])
-        .expect("stored");
+    done(consumer, next_offset);
     consumer.commit_sync(DEADLINE).expect("committed");
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::harness::{
-    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, poll_until, poll_until_shared, producer,
-    read, record, values, write,
+    DEADLINE, Database, TOPIC, broker, close, commit, consumer, database_at, done, poll_until, poll_until_shared,
+    producer, read, record, values, write,
 };
 use crate::kafka::{Consumer, EmbeddedBroker, Settings};
 use crate::wire::record::OutgoingRecord;
@@ -143,13 +143,7 @@ async fn stored_offsets_are_committed_on_closing() {
     write(&producer, 2).await;
     let mut first = consumer(&broker, Database::default());
     read(&mut first, 2);
-    first
-        .store_offsets(&[crate::kafka::Position {
-            topic: TOPIC.into(),
-            partition: 0,
-            next_offset: 2,
-        }])
-        .expect("stored");
+    done(&first, 2);
     close(first);
     let mut second = consumer(&broker, Database::default());
     poll_until(&mut second, "assigned", |c| c.is_assigned());

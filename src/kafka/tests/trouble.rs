@@ -10,10 +10,10 @@ use rdkafka::types::RDKafkaRespErr::{
 };
 
 use super::harness::{
-    DEADLINE, Database, TOPIC, broker, close, commit, consumer, poll_until, producer, read, record, settings, values,
-    write,
+    DEADLINE, Database, TOPIC, broker, close, commit, consumer, done, poll_until, producer, read, record, settings,
+    values, write,
 };
-use crate::kafka::{Consumer, EmbeddedBroker, Position, Producer, ProducerOptions, Settings};
+use crate::kafka::{Consumer, EmbeddedBroker, Producer, ProducerOptions, Settings};
 
 /// Nobody waits so long.
 const NEVER: Duration = Duration::from_secs(3_600);
@@ -90,17 +90,9 @@ async fn a_commit_that_is_refused_skips_nothing_and_later_ones_pass() {
         read(&mut first, 5);
         let refused = broker.with(move |cluster| cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[error]));
         refused.expect("told");
-        let done = |next_offset| {
-            let position = Position {
-                topic: TOPIC.into(),
-                partition: 0,
-                next_offset,
-            };
-            first.store_offsets(&[position]).expect("stored");
-        };
-        done(2);
+        done(&first, 2);
         first.commit_async().expect("under way");
-        done(4);
+        done(&first, 4);
         let committed = first.commit_sync(DEADLINE);
         assert!(committed.is_ok(), "{error:?}: {committed:?}");
         close(first);
@@ -125,12 +117,7 @@ async fn the_last_commit_waits_until_the_group_takes_it() {
         );
     });
     refused.expect("told");
-    let position = Position {
-        topic: TOPIC.into(),
-        partition: 0,
-        next_offset: 4,
-    };
-    first.store_offsets(&[position]).expect("stored");
+    done(&first, 4);
     assert!(first.commit_sync(DEADLINE).is_err(), "it is not taken now");
     first.commit_at_last(DEADLINE).expect("taken in the end");
     close(first);
@@ -147,12 +134,7 @@ async fn the_last_commit_and_the_end_are_bounded_while_the_broker_says_nothing()
         write(&producer(&broker), 3).await;
         let mut consumer = consumer(&broker, Database::default());
         read(&mut consumer, 3);
-        let position = Position {
-            topic: TOPIC.into(),
-            partition: 0,
-            next_offset: 3,
-        };
-        consumer.store_offsets(&[position]).expect("stored");
+        done(&consumer, 3);
         broker.answer_after(NEVER).expect("silent");
         // Without an end of its own the one waits for the broker, and the other for the commit that belongs to it.
         let ended = if commits {
@@ -182,12 +164,7 @@ async fn a_member_whose_commit_shows_that_the_group_forgot_it_joins_again_and_re
         cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION]);
     });
     forgotten.expect("told");
-    let position = Position {
-        topic: TOPIC.into(),
-        partition: 0,
-        next_offset: 2,
-    };
-    first.store_offsets(&[position]).expect("stored");
+    done(&first, 2);
     first.commit_async().expect("under way");
     assert_eq!(values(&read(&mut first, 5)), ["0", "1", "2", "3", "4"]);
     commit(&first, 4);
