@@ -25,7 +25,7 @@ use crate::lives::{RULES, Rules, Script, import_badge_classes, set_rules};
 use nemesis::{Dependencies, History};
 
 /// How long things go wrong, unless told otherwise.
-const DURATION: Duration = Duration::from_secs(45);
+const DURATION: Duration = Duration::from_secs(60);
 /// Until all is done once there is peace: as long as Kafka may wait for a member of a group that does not come back
 /// (`max.poll.interval.ms`), a lease and a time-out, and what was left to do.
 const RECOVERY: Duration = Duration::from_secs(240);
