@@ -213,9 +213,11 @@ impl Consumer {
     pub fn commit_at_last(&mut self, timeout: Duration) -> Result<(), KafkaError> {
         let deadline = Instant::now() + timeout;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.commit_sync(left) {
-                Err(error) if error.is_rebalance() && Instant::now() < deadline => {
+            let result = self.commit_sync(deadline.saturating_duration_since(Instant::now()));
+            // Without the time to hear an answer it would only say that time was up, and not what the group says.
+            let may_ask_again = Instant::now() + COMMIT_AGAIN < deadline;
+            match result {
+                Err(error) if error.is_rebalance() && may_ask_again => {
                     debug!("the last offsets wait for the group: {error}");
                     // What it has to say is said by the next commit.
                     let _ = self.inner.poll(COMMIT_AGAIN);
