@@ -249,7 +249,7 @@ fn refusal(answer: &Answer, recipient: &str) -> BackendError {
         .and_then(|body| body["detail"].as_str().map(str::to_owned))
         .unwrap_or_default();
     let said = match answer.status {
-        // It would take the token along.
+        // Whoever follows one takes the token along.
         300..400 if answer.location.is_some() => "a redirect, and none is followed; correct BACKEND_URL".to_owned(),
         _ => redact::text(&said, recipient),
     };
