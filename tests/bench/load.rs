@@ -84,14 +84,17 @@ fn configuration(bootstrap: &str) -> ClientConfig {
     configuration
 }
 
-fn make_topic(bootstrap: &str, name: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("a runtime");
+        .expect("a runtime")
+}
+
+fn make_topic(bootstrap: &str, name: &str) {
     let admin: AdminClient<DefaultClientContext> = configuration(bootstrap).create().expect("a client");
     let new = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
-    let made = runtime
+    let made = runtime()
         .block_on(admin.create_topics([&new], &AdminOptions::new()))
         .expect("the broker answers");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
@@ -243,11 +246,7 @@ fn latency(kafka: &RealKafka) {
          percentile_disc(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (ORDER BY round(1000 * extract(epoch FROM o.published_at - o.created_at))) AS q \
          FROM outbox o JOIN award a ON a.learner_id = o.learner_id AND a.id = o.award_id) AS stages";
     println!("  of it, {}", app.database.lines(stages)[0]);
-    let metrics = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(app.text("/metrics"));
+    let metrics = runtime().block_on(app.text("/metrics"));
     println!(
         "  batches of ingest: {:.1} events, {:.1} ms each",
         mean(&metrics, "accolade_ingest_batch_events"),

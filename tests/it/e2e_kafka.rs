@@ -166,13 +166,13 @@ async fn told_to_end_at_any_moment_it_ends_well_and_reads_nothing_twice() {
         tokio::time::sleep(moment).await;
         let metrics = app.text("/metrics").await;
         assert_eq!(stale(&metrics), 0, "{metrics}");
-        assert_eq!(app.terminate(), Some(0), "{}", app.log());
+        assert_eq!(app.terminate(), Some(0));
         app.topics.flush();
         app.start_again();
     }
     applied(&app, 600).await;
-    assert_eq!(stale(&app.text("/metrics").await), 0, "{}", app.log());
-    assert_eq!(app.terminate(), Some(0), "{}", app.log());
+    assert_eq!(stale(&app.text("/metrics").await), 0);
+    assert_eq!(app.terminate(), Some(0));
 }
 
 /// Records that brought nothing new, in all.
