@@ -13,6 +13,7 @@ mod e2e_api;
 mod e2e_bounds;
 mod e2e_chaos;
 mod e2e_crash;
+mod e2e_disk;
 mod e2e_fixtures;
 mod e2e_ingest;
 mod e2e_kafka;

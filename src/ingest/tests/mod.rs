@@ -2,6 +2,7 @@
 
 mod badges;
 mod by_hand;
+mod exhausted;
 mod histories;
 mod lanes;
 mod losses;

@@ -53,7 +53,7 @@ impl std::io::Write for Said {
 }
 
 impl Running {
-    fn start(broker: &EmbeddedBroker, store: Arc<Store>) -> Self {
+    pub(super) fn start(broker: &EmbeddedBroker, store: Arc<Store>) -> Self {
         Self::with(broker, store, None)
     }
 
@@ -110,7 +110,7 @@ impl Running {
         String::from_utf8(self.said.0.lock().expect("whole").clone()).expect("a log is text")
     }
 
-    fn is_paused(&self, reason: Paused) -> bool {
+    pub(super) fn is_paused(&self, reason: Paused) -> bool {
         let gauge = self
             .shared
             .metrics
@@ -151,7 +151,7 @@ pub(super) fn enrolled(learner: i64, username: &str) -> String {
     .to_string()
 }
 
-fn letters(store: &Store) -> i64 {
+pub(super) fn letters(store: &Store) -> i64 {
     let read = |tx: &mut store::Tx<'_>| Ok(dead_letter::table.count().get_result(tx.conn)?);
     store.read("letters", read).expect("read")
 }

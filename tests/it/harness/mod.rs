@@ -12,6 +12,7 @@ pub mod logs;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod small_disk;
 pub mod tls;
 pub mod tokens;
 pub mod topics;

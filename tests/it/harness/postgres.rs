@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::certificates::Certificate;
 use super::process::{self, Process};
+use super::small_disk::SmallDisk;
 
 static SHARED: OnceLock<Postgres> = OnceLock::new();
 
@@ -14,11 +15,14 @@ static SHARED: OnceLock<Postgres> = OnceLock::new();
 pub struct Postgres {
     binaries: PathBuf,
     directory: PathBuf,
+    data: PathBuf,
     port: u16,
     user: Option<String>,
     /// Whether it has a certificate.
     tls: bool,
     server: Option<Process>,
+    /// Where its data are, if it has such a disk; unmounted when the server has ended.
+    disk: Option<SmallDisk>,
 }
 
 impl Postgres {
@@ -29,10 +33,22 @@ impl Postgres {
 
     /// A cluster for one test alone, which may stop it.
     pub fn own() -> Self {
-        let binaries = binaries();
         let user = unprivileged_user();
         let directory = process::directory("postgres", user.as_deref());
-        let data = directory.join("data");
+        Self::made(user, directory, None)
+    }
+
+    /// The same on a disk that the test may fill up; none where no disk can be mounted, as is said on standard error.
+    pub fn on_small_disk() -> Option<Self> {
+        let user = unprivileged_user();
+        let directory = process::directory("postgres", user.as_deref());
+        let disk = SmallDisk::mount(&directory, user.as_deref())?;
+        Some(Self::made(user, directory, Some(disk)))
+    }
+
+    fn made(user: Option<String>, directory: PathBuf, disk: Option<SmallDisk>) -> Self {
+        let binaries = binaries();
+        let data = disk.as_ref().map_or(directory.as_path(), SmallDisk::path).join("data");
         let mut initdb = match &user {
             Some(user) => {
                 let mut command = Command::new("setpriv");
@@ -57,10 +73,12 @@ impl Postgres {
         let mut cluster = Self {
             binaries,
             directory,
+            data,
             port: process::free_port(),
             user,
             tls: false,
             server: None,
+            disk,
         };
         cluster.start();
         cluster
@@ -76,6 +94,21 @@ impl Postgres {
         self.server.as_ref().expect("the server runs").pid()
     }
 
+    /// Whether it stopped by itself.
+    pub fn has_ended(&self) -> bool {
+        self.server.as_ref().is_some_and(Process::has_ended)
+    }
+
+    /// What it said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// The small disk, if it was made on one.
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("it was made on a small disk")
+    }
+
     /// Makes an empty database and returns its URL.
     pub fn database(&self) -> String {
         let name = format!("t{}", uuid::Uuid::new_v4().simple());
@@ -85,6 +118,12 @@ impl Postgres {
 
     /// Runs SQL by psql and returns what it prints, unaligned, without headers.
     pub fn psql(&self, database: &str, sql: &str) -> String {
+        self.try_psql(database, sql)
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The same for what may fail: psql's words then.
+    pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new(self.binaries.join("psql"))
             .args([
                 "-X",
@@ -100,17 +139,16 @@ impl Postgres {
             ])
             .output()
             .expect("psql runs");
-        assert!(
-            output.status.success(),
-            "{sql}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        let text = |said: &[u8]| String::from_utf8_lossy(said).trim().to_owned();
+        match output.status.success() {
+            true => Ok(text(&output.stdout)),
+            false => Err(text(&output.stderr)),
+        }
     }
 
     /// Starts the server again, on the same port and data.
     pub fn start(&mut self) {
-        let data = self.directory.join("data").display().to_string();
+        let data = self.data.display().to_string();
         let port = self.port.to_string();
         let mut arguments = vec!["-D".to_owned(), data, "-p".to_owned(), port];
         for setting in [
@@ -146,12 +184,11 @@ impl Postgres {
     /// From now on it takes TLS, with this certificate.
     pub fn certify(&mut self, certificate: &Certificate) {
         self.stop_immediately();
-        let data = self.directory.join("data");
         for (name, pem) in [
             ("server.crt", &certificate.certificate),
             ("server.key", &certificate.key),
         ] {
-            let path = data.join(name);
+            let path = self.data.join(name);
             std::fs::write(&path, pem).expect("the file can be written");
             let owner_alone = std::os::unix::fs::PermissionsExt::from_mode(0o600);
             std::fs::set_permissions(&path, owner_alone).expect("permissions can be set");
@@ -180,6 +217,7 @@ impl Drop for Postgres {
         if let Some(server) = self.server.take() {
             server.end("QUIT");
         }
+        drop(self.disk.take());
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

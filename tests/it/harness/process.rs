@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::small_disk;
+
 /// What the directories of the tests' programs are called; the owner's process id follows.
 const DIRECTORY: &str = "accolade-test-";
 
@@ -128,6 +130,7 @@ pub fn directory(what: &str, user: Option<&str>) -> PathBuf {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name.strip_prefix(DIRECTORY).and_then(|rest| rest.split('-').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            small_disk::unmount_below(&entry.path());
             // Another test process may be at it, too.
             let _ = std::fs::remove_dir_all(entry.path());
         }
