@@ -221,37 +221,37 @@ async fn a_flood_stops_it_until_an_operator_resumes() {
 
 #[tokio::test]
 async fn a_record_that_the_database_refuses_is_isolated() {
-    let database = testing::sqlite();
-    let store = database.store();
-    let refuse = |tx: &mut store::Tx<'_>| {
-        Ok(tx.conn.batch_execute(
-            "INSERT INTO learner (learner_id, username) VALUES (99, 'refused'); \
-             CREATE UNIQUE INDEX refuse ON learner (username) WHERE username = 'refused'",
-        )?)
-    };
-    store.transaction("refuse", refuse).expect("an index");
-    let (broker, producer) = broker();
-    for learner in 0..20 {
-        send(
-            &producer,
-            enrolled(learner, if learner == 13 { "refused" } else { "fine" }),
-        )
-        .await;
+    // SQLSTATE 23505; and 22P02, of which SQLite knows nothing.
+    let twice = "INSERT INTO learner (learner_id, username) VALUES (99, 'refused'); \
+                 CREATE UNIQUE INDEX refuse ON learner (username) WHERE username = 'refused'";
+    let no_number = "CREATE INDEX refuse ON learner ((username::integer)) WHERE username = 'refused'";
+    let broken = testing::databases().map(|database| (database, twice));
+    for (database, refuse) in broken.chain(testing::postgres().map(|database| (database, no_number))) {
+        let store = database.store();
+        let refused = store.transaction("refuse", |tx| Ok(tx.conn.batch_execute(refuse)?));
+        refused.expect("an index");
+        let before = learners(&store);
+        let (broker, producer) = broker();
+        for learner in 0..20 {
+            let username = if learner == 13 { "refused" } else { "fine" };
+            send(&producer, enrolled(learner, username)).await;
+        }
+        let running = Running::start(&broker, database.store());
+        running.wait("all done", |_| position(&store) == Some(20));
+        assert_eq!((letters(&store), learners(&store)), (1, before + 19), "{refuse}");
+        let letter: (i64, String) = store
+            .read("letter", |tx| {
+                let letter = dead_letter::table.select((dead_letter::record_offset, dead_letter::reason));
+                Ok(letter.first(tx.conn)?)
+            })
+            .expect("read");
+        assert_eq!(letter, (13, "database_data".to_owned()), "{refuse}");
+        let courses: i64 = store
+            .read("courses", |tx| Ok(course::table.count().get_result(tx.conn)?))
+            .expect("read");
+        assert_eq!(courses, 1);
+        running.stop();
     }
-    let running = Running::start(&broker, database.store());
-    running.wait("all done", |_| position(&store) == Some(20));
-    assert_eq!((letters(&store), learners(&store)), (1, 20));
-    let reason: String = store
-        .read("reason", |tx| {
-            Ok(dead_letter::table.select(dead_letter::reason).first(tx.conn)?)
-        })
-        .expect("read");
-    assert_eq!(reason, "database_data");
-    let courses: i64 = store
-        .read("courses", |tx| Ok(course::table.count().get_result(tx.conn)?))
-        .expect("read");
-    assert_eq!(courses, 1);
-    running.stop();
 }
 
 #[tokio::test]
