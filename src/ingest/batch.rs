@@ -157,7 +157,8 @@ pub(super) fn work(
     hit(Place::Locked)?;
     fold.count();
     learners::insert(tx, &fold.new_learners())?;
-    facts::write(tx, &fold.changed_facts())?;
+    facts::insert(tx, &fold.new_facts())?;
+    facts::update(tx, &fold.changed_facts())?;
     learners::update(tx, &fold.changed_learners())?;
     hit(Place::FactsWritten)?;
 

@@ -42,6 +42,8 @@ pub(crate) struct HeldLearner {
 #[derive(Debug)]
 struct HeldFacts {
     facts: CourseFacts,
+    /// Has no row yet.
+    is_new: bool,
     was_enrolled: bool,
     was_passed: bool,
     changed: bool,
@@ -69,8 +71,11 @@ impl Fold {
             learner,
         };
         let facts = pairs.iter().map(|pair| {
-            let facts = known.remove(pair).unwrap_or_default();
+            let stored = known.remove(pair);
+            let is_new = stored.is_none();
+            let facts = stored.unwrap_or_default();
             let held = HeldFacts {
+                is_new,
                 was_enrolled: facts.is_enrolled(),
                 was_passed: facts.is_passed(),
                 changed: false,
@@ -175,9 +180,18 @@ impl Fold {
         }
     }
 
-    /// The facts to write, in the order of their pairs.
+    /// The facts of pairs that have no row yet, in the order of the pairs.
+    pub(crate) fn new_facts(&self) -> Vec<(Pair, &CourseFacts)> {
+        self.facts_to_write(|held| held.is_new)
+    }
+
+    /// The facts of which the row is to be written anew, in the order of their pairs.
     pub(crate) fn changed_facts(&self) -> Vec<(Pair, &CourseFacts)> {
-        let changed = self.facts.iter().filter(|(_, held)| held.changed);
+        self.facts_to_write(|held| !held.is_new)
+    }
+
+    fn facts_to_write(&self, these: impl Fn(&HeldFacts) -> bool) -> Vec<(Pair, &CourseFacts)> {
+        let changed = self.facts.iter().filter(|(_, held)| held.changed && these(held));
         changed.map(|(pair, held)| (*pair, &held.facts)).collect()
     }
 

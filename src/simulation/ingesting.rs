@@ -322,7 +322,7 @@ fn write(world: &mut World, records: &[Record], read: Read) -> String {
     let courses = &world.catalogue.courses;
     let key = |course: &CourseId| courses[usize::try_from(course.0).unwrap_or_default()].clone();
     let database = &mut world.database;
-    for (pair, facts) in fold.changed_facts() {
+    for (pair, facts) in fold.new_facts().into_iter().chain(fold.changed_facts()) {
         database.facts.insert(pair, facts.clone());
     }
     for learner in fold.new_learners().into_iter().chain(fold.changed_learners()) {

@@ -70,15 +70,45 @@ pub fn read(tx: &mut Tx<'_>, pairs: &[Pair]) -> Result<HashMap<Pair, CourseFacts
     Ok(rows.into_iter().map(facts).collect())
 }
 
-/// Writes these facts, in ascending order of their pairs. The caller holds the learners' rows.
-pub fn write(tx: &mut Tx<'_>, facts: &[(Pair, &CourseFacts)]) -> Result<(), StoreError> {
+/// Writes facts of pairs that had none, in ascending order of the pairs. The caller holds the learners' rows, and found
+/// nothing of these pairs while it did: nobody else can have written them.
+pub fn insert(tx: &mut Tx<'_>, facts: &[(Pair, &CourseFacts)]) -> Result<(), StoreError> {
     if facts.is_empty() {
         return Ok(());
     }
+    // Without `ON CONFLICT`, which costs half as much again.
+    Statement::<()>::new(
+        "/* facts::insert */ INSERT INTO learner_course (learner_id, course_id, enrolled, enrolled_mode, enrolled_at, \
+         enrolled_event, passed, passed_mode, passed_at, passed_event, evidence_url) SELECT x.* FROM",
+        columns(facts),
+        "",
+    )
+    .execute(tx)?;
+    Ok(())
+}
+
+/// Writes facts of pairs that had some. The caller holds the learners' rows.
+pub fn update(tx: &mut Tx<'_>, facts: &[(Pair, &CourseFacts)]) -> Result<(), StoreError> {
+    if facts.is_empty() {
+        return Ok(());
+    }
+    Statement::<()>::new(
+        "/* facts::update */ UPDATE learner_course SET enrolled = x.enrolled, enrolled_mode = x.enrolled_mode, \
+         enrolled_at = x.enrolled_at, enrolled_event = x.enrolled_event, passed = x.passed, \
+         passed_mode = x.passed_mode, passed_at = x.passed_at, passed_event = x.passed_event, \
+         evidence_url = x.evidence_url FROM",
+        columns(facts),
+        "WHERE learner_course.learner_id = x.learner_id AND learner_course.course_id = x.course_id",
+    )
+    .execute(tx)?;
+    Ok(())
+}
+
+fn columns<'a>(facts: &[(Pair, &'a CourseFacts)]) -> Vec<(&'static str, Column<'a>)> {
     let enrolled = || facts.iter().map(|(_, facts)| facts.enrollment.as_ref());
     let passed = || facts.iter().map(|(_, facts)| facts.certificate.as_ref());
     let time = |stamp: &Stamp| stamp.time.naive_utc();
-    let columns = vec![
+    vec![
         (
             "learner_id",
             Column::BigInts(facts.iter().map(|(pair, _)| pair.0.0).collect()),
@@ -120,18 +150,7 @@ pub fn write(tx: &mut Tx<'_>, facts: &[(Pair, &CourseFacts)]) -> Result<(), Stor
             "evidence_url",
             Column::Texts(passed().map(|p| p.and_then(|p| p.evidence_url.as_deref())).collect()),
         ),
-    ];
-    Statement::<()>::new(
-        "/* facts::write */ INSERT INTO learner_course (learner_id, course_id, enrolled, enrolled_mode, enrolled_at, \
-         enrolled_event, passed, passed_mode, passed_at, passed_event, evidence_url) SELECT x.* FROM",
-        columns,
-        "WHERE true ON CONFLICT (learner_id, course_id) DO UPDATE SET \
-         enrolled = excluded.enrolled, enrolled_mode = excluded.enrolled_mode, enrolled_at = excluded.enrolled_at, \
-         enrolled_event = excluded.enrolled_event, passed = excluded.passed, passed_mode = excluded.passed_mode, \
-         passed_at = excluded.passed_at, passed_event = excluded.passed_event, evidence_url = excluded.evidence_url",
-    )
-    .execute(tx)?;
-    Ok(())
+    ]
 }
 
 /// Every course that these learners have passed.
