@@ -223,14 +223,13 @@ impl App {
             stop: self.stop.clone(),
         };
         let topics = parts::topics(settings);
+        let ingest = ingest::Settings {
+            lanes: Arc::new(ingest::Lanes::of_consumers(settings.ingest_consumers)),
+            ..ingest.clone()
+        };
         for consumer in 0..settings.ingest_consumers {
-            let own = ingest::Settings {
-                consumer,
-                consumers: settings.ingest_consumers,
-                ..ingest.clone()
-            };
             let kafka = kafka.of_consumer(consumer, settings.ingest_consumers);
-            let (topics, shared) = (topics.clone(), shared.clone());
+            let (topics, shared, own) = (topics.clone(), shared.clone(), ingest.clone());
             let begin = wait_for(prepared, &self.stop);
             let runtime = tokio::runtime::Handle::current();
             self.intake.spawn_thread("ingest", move || {

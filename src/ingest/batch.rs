@@ -12,7 +12,6 @@ use super::{
     BatchOutcome, Content, Item, Outcome, Settings, decide,
     fold::Fold,
     judged::{Judged, UNKNOWN_BADGE_CLASS, tally},
-    lanes::Lanes,
     memory::{Learnt, Memory, Overlay},
 };
 use crate::{
@@ -40,7 +39,6 @@ pub struct Batch {
     rules: Arc<RulesCache>,
     settings: Settings,
     memory: Memory,
-    lanes: Lanes,
     /// What was stored last of each partition that is held.
     last: BTreeMap<(String, i32), i64>,
 }
@@ -52,7 +50,6 @@ impl Batch {
     /// A writer that remembers nothing yet.
     pub fn new(store: Arc<Store>, rules: Arc<RulesCache>, settings: Settings) -> Self {
         Self {
-            lanes: Lanes::of_consumer(settings.consumer, settings.consumers),
             store,
             rules,
             settings,
@@ -68,15 +65,28 @@ impl Batch {
     /// positions, and keep their dead letters once more. After an error some facts and decisions may be kept already.
     pub fn apply(&mut self, items: &[Item]) -> Result<BatchOutcome, StoreError> {
         hit(Place::Polled)?;
-        let lanes = self.lanes.split(items);
-        let last = lanes.len() - 1;
+        let lanes = Arc::clone(&self.settings.lanes);
+        let mut shares = lanes.split(items);
         let mut whole = BatchOutcome::of(items.len());
-        for (n, places) in lanes.iter().enumerate() {
+        loop {
+            let held = (!shares.lanes.is_empty()).then(|| lanes.hold(&shares.lanes));
+            let mut places = held
+                .as_ref()
+                .and_then(|held| shares.lanes.remove(&held.lane))
+                .unwrap_or_default();
+            // What must not be kept twice when a later one fails, dead letters and positions, belongs to the last one.
+            let is_last = shares.lanes.is_empty();
+            if is_last {
+                places.append(&mut shares.rest);
+                places.sort_unstable();
+            }
             let share: Vec<&Item> = places.iter().map(|place| &items[*place]).collect();
-            let next = if n == last { next_offsets(items) } else { Vec::new() };
-            whole.add(self.write(&share, &next)?, places);
+            let next = if is_last { next_offsets(items) } else { Vec::new() };
+            whole.add(self.write(&share, &next)?, &places);
+            if is_last {
+                return Ok(whole);
+            }
         }
-        Ok(whole)
     }
 
     /// What was stored last of each partition. As long as it is remembered, nothing is written to a database that knows

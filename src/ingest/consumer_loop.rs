@@ -24,7 +24,7 @@ use crate::{
     wire::{decode::TopicTypes, record::Record},
 };
 
-const BATCH_RECORDS: usize = 1000;
+const BATCH_RECORDS: usize = 4000;
 const BATCH_BYTES: usize = 4 << 20;
 /// The longest that one poll waits, and so the longest that a stop waits for an idle consumer.
 const POLL: Duration = Duration::from_millis(100);

@@ -1,54 +1,121 @@
-//! Which records of a large batch go into which transaction, so that the consumers of a process seldom wait for each
-//! other.
+//! Which records of a large batch go into which transaction, so that the consumers of a process do not wait for each
+//! other inside the database.
 //!
 //! Learners come to all consumers in any order, and a learner's row is held until the commit: of two large batches each
-//! holds somebody whom the other needs, and one waits out the other's whole transaction. So a large batch is written in
-//! a transaction for each lane, a share of all learners, and each consumer begins with another lane. Nothing rests on
-//! it: whoever meets all the same waits.
+//! holds somebody whom the other needs, and one waits out the other's whole transaction, or both make the same new
+//! learner, and one decides again. So a large batch is written in a transaction for each lane, a share of all learners,
+//! and a lane is written by one consumer at a time. Nothing rests on it: whoever meets all the same, as consumers of
+//! two processes do, waits in the database.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use super::Item;
 use crate::domain::EventBody;
 
 /// Below this many records a lane a batch is written at once: it is over soon, and two commits cost more.
 const LEAST: usize = 200;
+/// So many lanes a consumer, so that one that is done with a lane finds another one free.
+const A_CONSUMER: usize = 2;
+/// Nobody waits longer for a lane: the other one may be waiting for its database.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Where a consumer begins.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lanes {
-    first: usize,
-    number: usize,
+/// The lanes of a process, which its consumers share.
+#[derive(Debug)]
+pub struct Lanes {
+    busy: Mutex<Vec<bool>>,
+    freed: Condvar,
+}
+
+/// The places of a batch's records, each with the order of the records.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// What brings nothing but facts, by its lane.
+    pub(super) lanes: BTreeMap<usize, Vec<usize>>,
+    /// All else, to be written last.
+    pub(super) rest: Vec<usize>,
+}
+
+/// A lane that this consumer alone writes, unless its patience was over.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    lanes: &'a Lanes,
+    pub(super) lane: usize,
+    is_ours: bool,
 }
 
 impl Lanes {
-    /// As many as there are consumers in the process.
-    pub(super) fn of_consumer(consumer: usize, consumers: usize) -> Self {
-        let number = consumers.max(1);
+    /// The lanes of a process with so many consumers.
+    pub fn of_consumers(consumers: usize) -> Self {
+        let number = if consumers <= 1 { 1 } else { A_CONSUMER * consumers };
         Self {
-            first: consumer % number,
-            number,
+            busy: Mutex::new(vec![false; number]),
+            freed: Condvar::new(),
         }
     }
 
-    /// The places of the records of each transaction, in the order in which to run them; each keeps the order of the
-    /// records.
-    ///
-    /// All but the last hold nothing but facts: what must not be kept twice when a later one fails, dead letters and
-    /// positions, belongs to the last.
-    pub(super) fn split(self, items: &[Item]) -> Vec<Vec<usize>> {
-        if self.number == 1 || items.len() < LEAST * self.number {
-            return vec![(0..items.len()).collect()];
+    fn busy(&self) -> MutexGuard<'_, Vec<bool>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Divides a batch, if it is large and there are lanes.
+    pub(super) fn split(&self, items: &[Item]) -> Shares {
+        let number = self.busy().len();
+        let mut shares = Shares {
+            lanes: BTreeMap::new(),
+            rest: Vec::new(),
+        };
+        if number == 1 || items.len() < LEAST * number {
+            shares.rest = (0..items.len()).collect();
+            return shares;
         }
-        let mut lanes: Vec<Vec<usize>> = vec![Vec::new(); self.number];
         for (n, item) in items.iter().enumerate() {
-            let lane = fact_of(item).map_or(self.number - 1, |learner| {
-                (learner.wrapping_add(self.number - self.first)) % self.number
-            });
-            lanes[lane].push(n);
+            match fact_of(item) {
+                Some(learner) => shares.lanes.entry(learner % number).or_default().push(n),
+                None => shares.rest.push(n),
+            }
         }
-        let last = lanes.len() - 1;
-        let empty = |(n, lane): &(usize, Vec<usize>)| *n != last && lane.is_empty();
-        let lanes = lanes.into_iter().enumerate().filter(|lane| !empty(lane));
-        lanes.map(|(_, lane)| lane).collect()
+        shares
+    }
+
+    /// Holds the first of these lanes that is free, and waits for one if need be.
+    ///
+    /// # Panics
+    /// When there is none to choose from.
+    pub(super) fn hold(&self, wanted: &BTreeMap<usize, Vec<usize>>) -> Held<'_> {
+        let free = |busy: &[bool]| wanted.keys().copied().find(|lane| !busy[*lane]);
+        let waited = self
+            .freed
+            .wait_timeout_while(self.busy(), PATIENCE, |busy| free(busy).is_none());
+        let (mut busy, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let found = free(&busy);
+        let lane = found
+            .or_else(|| wanted.keys().next().copied())
+            .expect("a lane is wanted");
+        busy[lane] = true;
+        Held {
+            lanes: self,
+            lane,
+            is_ours: found.is_some(),
+        }
+    }
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self::of_consumers(1)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.is_ours {
+            self.lanes.busy()[self.lane] = false;
+            self.lanes.freed.notify_all();
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub use breaker::Breaker;
 pub use consumer_loop::{IngestError, Shared, Topics, run};
 pub use health::{Health, Paused, Problem};
 pub use item::{Content, Item};
+pub use lanes::Lanes;
 pub use outcome::{BatchOutcome, Outcome};
 pub use replay::Replayer;
 
@@ -41,10 +42,8 @@ pub struct Settings {
     pub evidence_url_template: Option<String>,
     /// What issues awards in the transaction that decides them, if the backend needs no more.
     pub issue_at_once: Option<Arc<AtOnce>>,
-    /// Which of this process's consumers it is, from 0.
-    pub consumer: usize,
-    /// How many consumers this process has.
-    pub consumers: usize,
+    /// What the consumers of this process divide large batches by.
+    pub lanes: Arc<Lanes>,
 }
 
 impl Settings {

@@ -7,7 +7,10 @@ use diesel::{QueryDsl, RunQueryDsl};
 use super::support::{activate, awards, certificate, enrollment, facts, item, item_of, learner_details, requested};
 use crate::{
     domain::EventBody,
-    ingest::{Batch, BatchOutcome, Content, Item, Outcome, Settings, lanes::Lanes},
+    ingest::{
+        Batch, BatchOutcome, Content, Item, Outcome, Settings,
+        lanes::{Lanes, Shares},
+    },
     store::{
         schema::{consumer_position, dead_letter},
         testing::{self, TestDatabase},
@@ -38,8 +41,7 @@ fn written(database: &TestDatabase, consumers: usize) -> BatchOutcome {
     activate(database, "1,one\n2,two", "1,passed", "");
     let settings = Settings {
         award: true,
-        consumer: consumers - 1,
-        consumers,
+        lanes: Arc::new(Lanes::of_consumers(consumers)),
         ..Settings::default()
     };
     let mut writer = Batch::new(database.store(), Arc::default(), settings);
@@ -75,47 +77,50 @@ fn lanes_change_nothing_of_what_is_written() {
 }
 
 #[test]
-fn each_record_is_in_one_lane_and_a_learner_s_facts_in_one() {
+fn each_record_is_in_one_share_and_a_learner_s_facts_in_one() {
     let items = records();
-    let learner = |place: &usize| {
-        items[*place]
-            .event()
-            .and_then(|event| event.body.learner())
-            .map(|learner| learner.id)
-    };
-    for consumer in 0..3 {
-        let lanes = Lanes::of_consumer(consumer, 3).split(&items);
-        assert_eq!(lanes.len(), 3);
-        let mut all: Vec<usize> = lanes.iter().flatten().copied().collect();
-        all.sort_unstable();
-        assert_eq!(all, (0..items.len()).collect::<Vec<_>>());
-        for lane in &lanes {
-            assert!(lane.is_sorted(), "in the order of the records");
-        }
-        let begun = learner(&lanes[0][0]).expect("facts only").0;
-        assert_eq!(
-            usize::try_from(begun).expect("small") % 3,
-            consumer,
-            "each begins elsewhere"
-        );
-        for (n, lane) in lanes[..2].iter().enumerate() {
-            let others = lanes.iter().enumerate().filter(|(other, _)| *other != n);
-            let mut others = others.flat_map(|(_, lane)| lane);
-            let theirs = |place: &&usize| {
-                let body = &items[**place].event()?.body;
-                matches!(body, EventBody::Enrollment { .. } | EventBody::Certificate { .. }).then(|| learner(place))?
-            };
-            let mine: Vec<_> = lane.iter().map(learner).collect();
-            assert!(!others.any(|place| theirs(&place).is_some_and(|id| mine.contains(&Some(id)))));
+    let Shares { lanes, rest } = Lanes::of_consumers(2).split(&items);
+    assert_eq!(lanes.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    let mut all: Vec<usize> = lanes.values().chain([&rest]).flatten().copied().collect();
+    all.sort_unstable();
+    assert_eq!(all, (0..items.len()).collect::<Vec<_>>());
+    for (lane, places) in &lanes {
+        assert!(places.is_sorted(), "in the order of the records");
+        for place in places {
+            let learner = items[*place].event().and_then(|event| event.body.learner());
+            let learner = usize::try_from(learner.expect("facts only").id.0).expect("small");
+            assert_eq!(learner % 4, *lane);
         }
     }
+    assert!(rest.is_sorted());
+    assert!(rest.iter().all(|place| matches!(place % 100, 7..=9)), "no facts");
 }
 
 #[test]
 fn a_small_batch_is_written_at_once() {
     let items = records();
-    assert_eq!(Lanes::of_consumer(1, 2).split(&items[..399]).len(), 1);
-    assert_eq!(Lanes::of_consumer(0, 1).split(&items).len(), 1);
-    assert_eq!(Lanes::of_consumer(0, 64).split(&items).len(), 1);
-    assert_eq!(Lanes::of_consumer(0, 2).split(&[]), [Vec::<usize>::new()]);
+    for (consumers, records) in [(2, 799), (1, 900), (64, 900), (2, 0)] {
+        let shares = Lanes::of_consumers(consumers).split(&items[..records]);
+        assert_eq!(shares.lanes.len(), 0);
+        assert_eq!(shares.rest, (0..records).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_lane_is_held_by_one_and_who_wants_any_gets_a_free_one() {
+    let lanes = Lanes::of_consumers(2);
+    let wanted = |those: &[usize]| those.iter().map(|lane| (*lane, Vec::new())).collect();
+    let first = lanes.hold(&wanted(&[0, 1]));
+    let second = lanes.hold(&wanted(&[0, 1]));
+    assert_eq!((first.lane, second.lane), (0, 1));
+    std::thread::scope(|scope| {
+        let third = scope.spawn(|| lanes.hold(&wanted(&[0, 1])).lane);
+        drop(second);
+        assert_eq!(third.join().expect("no panic"), 1, "the one that was given back");
+    });
+    // Who holds it may be waiting for a database: after a while one goes on, and takes nothing away from it.
+    drop(lanes.hold(&wanted(&[0])));
+    assert_eq!(lanes.hold(&wanted(&[0, 3])).lane, 3, "it is still held");
+    drop(first);
+    assert_eq!(lanes.hold(&wanted(&[0, 3])).lane, 0);
 }
