@@ -3,6 +3,7 @@
 //! A row is claimed, sent, acknowledged, marked: one that was acknowledged and not marked is sent again, with the same
 //! id. Of each learner only the first unpublished event can be claimed, so first appearances keep their order.
 
+mod handed;
 mod refusals;
 mod sending;
 pub(crate) mod sent;
@@ -10,18 +11,18 @@ pub(crate) mod sent;
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-pub use self::refusals::Refusals;
 use self::sent::Sent;
+pub use self::{handed::handovers, refusals::Refusals};
 use crate::{
     failpoint::{Place, hit},
     kafka::{Producer, SendError},
     store::{
         Patience, Store, StoreError, Tx,
         dead_letter_relay::{self, ClaimedDeadLetter, DeadLetterLease},
-        outbox::{self, ClaimedEvent, EventLease},
+        outbox::{self, ClaimedEvent, EventLease, Handover, LEASE, Marked},
     },
     telemetry::Metrics,
     wire::{
@@ -36,8 +37,6 @@ pub(crate) const EVENTS: usize = 500;
 /// Dead letters of one claim, at most, and about how many bytes.
 const LETTERS: usize = 100;
 const LETTER_BYTES: i64 = 16 * 1024 * 1024;
-/// Longer than the producer tries to deliver (120 s): who holds a lease knows what came of the record before it ends.
-pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(150);
 /// How long a record waits after Kafka did not take it.
 pub(crate) const PAUSE: TimeDelta = TimeDelta::seconds(1);
 
@@ -90,8 +89,9 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes until told to stop; what is in flight then is awaited for a moment and marked.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), PublishError> {
+    /// Publishes until told to stop; what is in flight then is awaited for a moment and marked. What is `handed` over by
+    /// others of this process, who end before this, goes out without a claim.
+    pub async fn run(self, handed: mpsc::Receiver<Handover>, stop: CancellationToken) -> Result<(), PublishError> {
         let publisher = Arc::new(self);
         // Whichever ends first ends the other: never half alive.
         let either = stop.child_token();
@@ -104,7 +104,8 @@ impl Publisher {
         };
         let events = {
             let _ends = either.clone().drop_guard();
-            publisher.relay_events(&either).await
+            tokio::try_join!(publisher.relay_events(&either), publisher.relay_handed(handed, &either))
+                .map(|((), ())| ())
         };
         if events.is_err() {
             letters.abort();
@@ -161,6 +162,18 @@ impl Publisher {
             return Ok(false);
         }
         hit(Place::RelayClaimed)?;
+        let sent = self.send_events(events, stop).await?;
+        let went_out = !sent.acknowledged.is_empty();
+        self.keep_events(sent, stop).await?;
+        hit(Place::Marked)?;
+        Ok(went_out)
+    }
+
+    async fn send_events(
+        &self,
+        events: Vec<ClaimedEvent>,
+        stop: &CancellationToken,
+    ) -> Result<Sent<ClaimedEvent, SendError>, StoreError> {
         let records: Vec<(ClaimedEvent, OutgoingRecord)> =
             events.into_iter().map(|event| self.with_record(event)).collect();
         let sent = self.send(records, stop).await;
@@ -184,17 +197,14 @@ impl Publisher {
                 event.event_id
             );
         }
-        let went_out = !sent.acknowledged.is_empty();
-        self.keep_events(sent, stop).await?;
-        hit(Place::Marked)?;
-        Ok(went_out)
+        Ok(sent)
     }
 
     async fn keep_events(
         &self,
         sent: Sent<ClaimedEvent, SendError>,
         stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Marked, StoreError> {
         let leases = |events: &[ClaimedEvent]| events.iter().map(|event| event.lease).collect::<Vec<EventLease>>();
         let (acknowledged, again) = (leases(&sent.acknowledged), leases(&sent.again));
         let refused: Vec<(EventLease, &'static str)> = sent
@@ -203,25 +213,25 @@ impl Publisher {
             .map(|(event, error)| (event.lease, error.code()))
             .collect();
         self.keep("mark_published", stop, move |tx| {
-            outbox::mark_published(tx, &acknowledged)?;
+            let marked = outbox::mark_published(tx, &acknowledged)?;
             if !again.is_empty() {
                 outbox::release(tx, &again, PAUSE)?;
             }
             for (lease, reason) in &refused {
                 outbox::park(tx, *lease, reason)?;
             }
-            Ok(())
+            Ok(marked)
         })
         .await
     }
 
     /// Writes what came of sending, waiting for a database that is down; told to stop, only once.
-    async fn keep(
+    async fn keep<T: Send + 'static>(
         &self,
         name: &'static str,
         stop: &CancellationToken,
-        work: impl Fn(&mut Tx<'_>) -> Result<(), StoreError> + Send + Sync + 'static,
-    ) -> Result<(), StoreError> {
+        work: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
         let mut patience = Patience::new("publish: marking");
         let work = Arc::new(work);
         loop {
@@ -231,9 +241,9 @@ impl Publisher {
                 .run(move |store| store.relaxed_transaction(name, |tx| once(tx)))
                 .await;
             match kept {
-                Ok(()) => {
+                Ok(kept) => {
                     patience.rest();
-                    return Ok(());
+                    return Ok(kept);
                 }
                 Err(error) if stop.is_cancelled() => return Err(error),
                 Err(error) => patience.wait(error, stop).await?,

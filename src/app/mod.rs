@@ -11,7 +11,10 @@ pub mod token_cache;
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc},
+};
 use tokio_util::sync::CancellationToken;
 
 pub use self::parts::{Wakes, replayer};
@@ -26,7 +29,7 @@ use crate::{
     issue::{self, Issuer},
     kafka::{self, EmbeddedBroker, Producer, ProducerOptions},
     publish::{self, Publisher},
-    store::{self, Store, event_badges::RulesCache},
+    store::{self, Store, event_badges::RulesCache, outbox::Handover},
     telemetry::Metrics,
 };
 
@@ -160,15 +163,19 @@ impl App {
             });
         }
         self.spawn_preparation(settings, roles, &writing, waits, &prepared);
+        let (relay, handed) = publish::handovers();
         if roles.ingest {
-            let ingest = parts::ingest(settings, at_once);
+            let ingest = ingest::Settings {
+                relay: roles.publish.then_some(relay),
+                ..parts::ingest(settings, at_once)
+            };
             self.spawn_ingest(settings, &ingest, &reading, &health, &wakes, &prepared)?;
         }
         if let Some(backend) = backend {
             self.spawn_issue(settings, backend, &wakes, &prepared);
         }
         if roles.publish {
-            self.spawn_publish(settings, &writing, &wakes.issued, refusals, &prepared)?;
+            self.spawn_publish(settings, &writing, &wakes.issued, handed, refusals, &prepared)?;
         }
         Ok(self)
     }
@@ -296,6 +303,7 @@ impl App {
         settings: &Settings,
         kafka: &kafka::Settings,
         issued: &Arc<Notify>,
+        handed: mpsc::Receiver<Handover>,
         refusals: Arc<publish::Refusals>,
         prepared: &CancellationToken,
     ) -> anyhow::Result<()> {
@@ -317,7 +325,7 @@ impl App {
         let closed = self.close.clone();
         self.outlet.spawn("publish", async move {
             if begin.await {
-                publisher.run(close).await?;
+                publisher.run(handed, close).await?;
             }
             closed.cancelled().await;
             Ok(())

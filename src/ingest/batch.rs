@@ -6,7 +6,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
+    time::Instant,
 };
+
+use chrono::TimeDelta;
 
 use super::{
     BatchOutcome, Content, Item, Outcome, Settings, decide,
@@ -24,14 +27,19 @@ use crate::{
     failpoint::{Place, hit},
     store::{
         Store, StoreError, Tx,
-        awards::{self, AwardKey},
+        awards::{self, AwardKey, IssuedAtOnce},
         dead_letters::{self, NewDeadLetter},
         event_badges::{self, RulesCache},
         facts, learners, losses,
+        outbox::{self, ClaimedEvent, Handover},
         positions::{self, NextOffset},
         retirement,
     },
 };
+
+/// Of no more awards at once are the events handed to the relay of this process: many take their time anyway, and would
+/// wait in memory.
+const HANDED_OVER: usize = 100;
 
 /// Writes batches into the store. One a consumer: it remembers what others never delete.
 pub struct Batch {
@@ -124,41 +132,64 @@ impl Batch {
                 offset: *offset,
             })
             .collect();
+        // Reserved before, so that whatever is claimed can be handed over.
+        let handover = settings.relay.as_ref().and_then(|relay| relay.try_reserve().ok());
+        let lease = handover.as_ref().map(|_| outbox::LEASE);
+        let claimed_at = Instant::now();
         let written = store.batch_transaction("ingest", |tx| {
             hit(Place::Begun)?;
             positions::check(tx, &known)?;
-            let done = work(tx, items, rules, settings, memory, dead_letters::insert)?;
+            let done = work(tx, items, rules, settings, memory, lease, dead_letters::insert)?;
             positions::store(tx, next)?;
             hit(Place::BeforeCommit)?;
             Ok(done)
         });
         match written.and_then(|written| Ok(hit(Place::AfterCommit).map(|()| written)?)) {
-            Ok((outcome, learnt)) => {
-                self.memory.keep(learnt);
+            Ok(Worked {
+                outcome,
+                learnt,
+                claimed,
+            }) => {
+                memory.keep(learnt);
+                if let Some(handover) = handover.filter(|_| !claimed.is_empty()) {
+                    handover.send(Handover {
+                        events: claimed,
+                        claimed_at,
+                    });
+                }
                 let stored = next
                     .iter()
                     .map(|next| ((next.topic.clone(), next.partition), next.offset));
-                self.last.extend(stored);
+                last.extend(stored);
                 Ok(outcome)
             }
             Err(error) => {
-                self.memory.forget();
+                memory.forget();
                 Err(error)
             }
         }
     }
 }
 
+/// What was done in a transaction.
+pub(super) struct Worked {
+    pub(super) outcome: BatchOutcome,
+    learnt: Learnt,
+    /// Events that are claimed for the relay of this process.
+    claimed: Vec<ClaimedEvent>,
+}
+
 /// Does in this transaction all that these records ask for: facts, decisions, and to `keep` those that cannot be
-/// processed.
+/// processed. With a `lease` the events of what is issued at once are claimed.
 pub(super) fn work(
     tx: &mut Tx<'_>,
     items: &[&Item],
     rules: &RulesCache,
     settings: &Settings,
     memory: &Memory,
+    lease: Option<TimeDelta>,
     keep: impl FnOnce(&mut Tx<'_>, &[NewDeadLetter<'_>]) -> Result<(), StoreError>,
-) -> Result<(BatchOutcome, Learnt), StoreError> {
+) -> Result<Worked, StoreError> {
     let mut known = Overlay::new(memory);
     let standing = event_badges::standing(tx, rules)?;
     let rules = standing.rules.filter(|_| settings.award);
@@ -186,10 +217,11 @@ pub(super) fn work(
         requests = requested(tx, items, &fold, &mut known, &mut decisions, &mut outcomes)?;
     }
     let new = awards::insert_decisions(tx, &decisions)?;
-    let mut at_once = 0;
+    let mut at_once = IssuedAtOnce::default();
     if let Some(issue) = &settings.issue_at_once {
         let keys: Vec<AwardKey> = new.iter().map(awards::key_of).collect();
-        at_once = awards::issue_at_once(tx, &keys, issue.as_ref())?;
+        let lease = lease.filter(|_| keys.len() <= HANDED_OVER);
+        at_once = awards::issue_at_once(tx, &keys, issue.as_ref(), lease)?;
     }
     hit(Place::Decided)?;
     let unblocked = awards::unblock_no_email(tx, &fold.newly_reachable())?;
@@ -210,11 +242,15 @@ pub(super) fn work(
     keep(tx, &letters)?;
     retirement::erase(tx, &retired)?;
     let outcome = BatchOutcome {
-        issued: at_once,
-        to_issue: new.len() - at_once + unblocked,
+        to_announce: at_once.awards - at_once.claimed.len(),
+        to_issue: new.len() - at_once.awards + unblocked,
         ..tally(items, &outcomes, &new)
     };
-    Ok((outcome, known.learnt()))
+    Ok(Worked {
+        outcome,
+        learnt: known.learnt(),
+        claimed: at_once.claimed,
+    })
 }
 
 /// Holds the learners, reads their facts and folds every event in.

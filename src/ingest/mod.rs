@@ -29,7 +29,9 @@ pub use replay::Replayer;
 
 use std::sync::Arc;
 
-use crate::store::awards::AtOnce;
+use tokio::sync::mpsc;
+
+use crate::store::{awards::AtOnce, outbox::Handover};
 
 /// What ingest does with events.
 #[derive(Clone, Default)]
@@ -42,6 +44,8 @@ pub struct Settings {
     pub evidence_url_template: Option<String>,
     /// What issues awards in the transaction that decides them, if the backend needs no more.
     pub issue_at_once: Option<Arc<AtOnce>>,
+    /// The way to the relay of this process, which sends at once what is issued at once.
+    pub relay: Option<mpsc::Sender<Handover>>,
     /// What the consumers of this process divide large batches by.
     pub lanes: Arc<Lanes>,
 }

@@ -42,8 +42,8 @@ pub struct BatchOutcome {
     pub dead_letters: BTreeMap<(Arc<str>, &'static str), u64>,
     /// New awards by kind.
     pub decided: BTreeMap<RuleKind, u64>,
-    /// Awards that were issued with their decision, and are to be announced.
-    pub issued: usize,
+    /// Events of awards that were issued with their decision, for the relay to claim.
+    pub to_announce: usize,
     /// Awards for the issue loop: new ones, and those that waited for an e-mail address.
     pub to_issue: usize,
 }
@@ -71,7 +71,7 @@ impl BatchOutcome {
         for (kind, n) in part.decided {
             *self.decided.entry(kind).or_default() += n;
         }
-        self.issued += part.issued;
+        self.to_announce += part.to_announce;
         self.to_issue += part.to_issue;
     }
 
@@ -80,7 +80,7 @@ impl BatchOutcome {
         if self.to_issue > 0 {
             issue.notify_one();
         }
-        if self.issued > 0 {
+        if self.to_announce > 0 {
             relay.notify_one();
         }
     }

@@ -108,7 +108,7 @@ impl Replayer {
             dead_letters::keep_failure(tx, letter.id, reason, message, actor)
         };
         let memory = Memory::default();
-        let (outcome, _) = batch::work(tx, &[item], &self.rules, &self.settings, &memory, keep)?;
+        let outcome = batch::work(tx, &[item], &self.rules, &self.settings, &memory, None, keep)?.outcome;
         if let Some(refusal) = failed {
             return Ok((Err(refusal), outcome));
         }

@@ -31,6 +31,21 @@ impl<T, E> Sent<T, E> {
     }
 }
 
+impl<T, E> Extend<Self> for Sent<T, E> {
+    fn extend<I: IntoIterator<Item = Self>>(&mut self, more: I) {
+        for Self {
+            acknowledged,
+            again,
+            refused,
+        } in more
+        {
+            self.acknowledged.extend(acknowledged);
+            self.again.extend(again);
+            self.refused.extend(refused);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

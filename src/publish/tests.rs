@@ -1,5 +1,6 @@
 //! The relay against the embedded broker, on each database.
 
+mod handed;
 mod trouble;
 
 use std::{collections::HashMap, time::Instant};
@@ -58,6 +59,7 @@ struct Running {
     broker: EmbeddedBroker,
     metrics: Arc<Metrics>,
     refusals: Arc<Refusals>,
+    relay: mpsc::Sender<Handover>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), PublishError>>,
 }
@@ -71,6 +73,17 @@ impl Running {
 
     /// A publisher on this broker, with these properties of librdkafka.
     fn on(broker: EmbeddedBroker, store: Arc<Store>, properties: &[(&str, String)], options: ProducerOptions) -> Self {
+        Self::that_looks(Duration::from_millis(10), broker, store, properties, options)
+    }
+
+    /// A publisher that looks for work that often.
+    fn that_looks(
+        poll: Duration,
+        broker: EmbeddedBroker,
+        store: Arc<Store>,
+        properties: &[(&str, String)],
+        options: ProducerOptions,
+    ) -> Self {
         let mut kafka = KafkaSettings::new(broker.bootstrap_servers());
         let properties = properties.iter().cloned();
         kafka
@@ -89,18 +102,20 @@ impl Running {
                 topic_badge_revoked: "badge.revoked".to_owned(),
                 topic_dead_letters: LETTERS_TOPIC.to_owned(),
                 source: "https://badges.example".to_owned(),
-                poll: Duration::from_millis(10),
+                poll,
             },
             metrics: Arc::clone(&metrics),
             wake: Arc::new(Notify::new()),
             refusals: Arc::clone(&refusals),
         };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(publisher.run(stop.clone()));
+        let (relay, handed) = handovers();
+        let task = tokio::spawn(publisher.run(handed, stop.clone()));
         Self {
             broker,
             metrics,
             refusals,
+            relay,
             stop,
             task,
         }

@@ -7,8 +7,9 @@ use super::{
     schedule::{Idle, Process},
 };
 use crate::{
-    publish::{EVENTS, LEASE, PAUSE, sent::Sent},
+    publish::{EVENTS, PAUSE, sent::Sent},
     retry::Backoff,
+    store::outbox::LEASE,
 };
 
 fn millis(time: chrono::TimeDelta) -> u64 {

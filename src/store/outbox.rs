@@ -1,9 +1,11 @@
 //! Outgoing events: written with what they tell of, sent in order per learner, marked when Kafka acknowledged them.
 
+use std::time::Instant;
+
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Nullable, Text, Timestamp},
+    sql_types::{BigInt, Bool, Nullable, Text, Timestamp},
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -28,6 +30,28 @@ pub struct ClaimedEvent {
     pub event_time: Option<DateTime<Utc>>,
 }
 
+/// How long an event is claimed for: longer than the producer tries to deliver (120 s), so that who holds a lease knows
+/// what came of the record before it ends.
+pub const LEASE: TimeDelta = TimeDelta::seconds(150);
+
+/// Events that the transaction which wrote them claimed for the relay of its own process, which spares a claim.
+#[derive(Debug)]
+pub struct Handover {
+    /// What to send.
+    pub events: Vec<ClaimedEvent>,
+    /// The leases are no older than this.
+    pub claimed_at: Instant,
+}
+
+/// What was marked as published.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marked {
+    /// How many events.
+    pub events: usize,
+    /// A learner of these has later events, which can be claimed now.
+    pub more: bool,
+}
+
 /// The right to send one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct EventLease {
@@ -41,7 +65,7 @@ pub struct EventLease {
     pub token: i64,
 }
 
-const LEASE: &[(&str, &str)] = &[("learner_id", "bigint"), ("seq", "bigint"), ("lease_token", "bigint")];
+const HOLDER: &[(&str, &str)] = &[("learner_id", "bigint"), ("seq", "bigint"), ("lease_token", "bigint")];
 
 /// The rows that the leases in `x` still hold.
 const HELD: &str = "outbox.learner_id = x.learner_id AND outbox.seq = x.seq AND outbox.lease_token = x.lease_token \
@@ -75,6 +99,8 @@ struct MarkedRow {
     award_id: String,
     #[diesel(sql_type = Text)]
     event_type: String,
+    #[diesel(sql_type = Bool)]
+    more: bool,
 }
 
 #[derive(QueryableByName)]
@@ -118,17 +144,18 @@ pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta) -> Result<Vec<Clai
     Ok(events)
 }
 
-/// Marks events that Kafka acknowledged, and the awards that they tell of. Returns how many; those whose lease went to
-/// another stay for that one, which sends them again.
-pub fn mark_published(tx: &mut Tx<'_>, leases: &[EventLease]) -> Result<usize, StoreError> {
+/// Marks events that Kafka acknowledged, and the awards that they tell of. Those whose lease went to another stay for that
+/// one, which sends them again.
+pub fn mark_published(tx: &mut Tx<'_>, leases: &[EventLease]) -> Result<Marked, StoreError> {
     if leases.is_empty() {
-        return Ok(0);
+        return Ok(Marked::default());
     }
     let now = tx.now()?;
     let marked: Vec<MarkedRow> = sql_query(format!(
         "/* outbox::mark_published */ UPDATE outbox SET published_at = $1, lease_until = NULL FROM {} WHERE {HELD} \
-         RETURNING outbox.learner_id, award_id, event_type",
-        unfold::rows(tx.conn, "$2", LEASE),
+         RETURNING outbox.learner_id, award_id, event_type, EXISTS (SELECT 1 FROM outbox later \
+         WHERE later.learner_id = outbox.learner_id AND later.seq > outbox.seq AND later.published_at IS NULL) AS more",
+        unfold::rows(tx.conn, "$2", HOLDER),
     ))
     .bind::<Timestamp, _>(now)
     .bind::<Text, _>(unfold::json(leases))
@@ -152,7 +179,10 @@ pub fn mark_published(tx: &mut Tx<'_>, leases: &[EventLease]) -> Result<usize, S
     .bind::<Text, _>(unfold::json(&awarded))
     .prepared()
     .run(tx.conn)?;
-    Ok(marked.len())
+    Ok(Marked {
+        events: marked.len(),
+        more: marked.iter().any(|row| row.more),
+    })
 }
 
 /// Gives events back unsent, or sent without an acknowledgement: they are due again after `pause`.
@@ -160,7 +190,7 @@ pub fn release(tx: &mut Tx<'_>, leases: &[EventLease], pause: TimeDelta) -> Resu
     let until = tx.now()? + pause;
     sql_query(format!(
         "/* outbox::release */ UPDATE outbox SET lease_until = $1 FROM {} WHERE {HELD}",
-        unfold::rows(tx.conn, "$2", LEASE),
+        unfold::rows(tx.conn, "$2", HOLDER),
     ))
     .bind::<Timestamp, _>(until)
     .bind::<Text, _>(unfold::json(leases))
@@ -173,7 +203,7 @@ pub fn release(tx: &mut Tx<'_>, leases: &[EventLease], pause: TimeDelta) -> Resu
 pub fn park(tx: &mut Tx<'_>, lease: EventLease, reason: &str) -> Result<(), StoreError> {
     sql_query(format!(
         "/* outbox::park */ UPDATE outbox SET parked_reason = $1, lease_until = NULL FROM {} WHERE {HELD}",
-        unfold::rows(tx.conn, "$2", LEASE),
+        unfold::rows(tx.conn, "$2", HOLDER),
     ))
     .bind::<Text, _>(reason)
     .bind::<Text, _>(unfold::json(&[lease]))
@@ -208,18 +238,20 @@ pub fn backlog(tx: &mut Tx<'_>) -> Result<(i64, f64), StoreError> {
 }
 
 fn claimed(row: ClaimedRow) -> Result<ClaimedEvent, StoreError> {
-    let event_id = Uuid::parse_str(&row.event_id)
-        .map_err(|_| StoreError::Corrupt(format!("event id {:?} in the outbox", row.event_id)))?;
     Ok(ClaimedEvent {
         lease: EventLease {
             learner: LearnerId(row.learner_id),
             seq: row.seq,
             token: row.lease_token,
         },
-        event_id,
+        event_id: event_id(&row.event_id)?,
         event_type: row.event_type,
         payload: row.payload,
         created_at: row.created_at.and_utc(),
         event_time: row.event_time.map(|time| time.and_utc()),
     })
+}
+
+pub(super) fn event_id(text: &str) -> Result<Uuid, StoreError> {
+    Uuid::parse_str(text).map_err(|_| StoreError::Corrupt(format!("event id {text:?} in the outbox")))
 }

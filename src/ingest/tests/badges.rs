@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, connection::SimpleConnection};
+use tokio::sync::mpsc;
 
 use super::support::{
     activate, awards, certificate, counters, course_details, enrollment, facts, item, item_of, learner_details,
@@ -13,11 +14,11 @@ use crate::{
         EventBody, LearnerId,
         award::{AwardState, RuleKind},
     },
-    ingest::{Batch, Content, Outcome, Settings},
+    ingest::{Batch, Content, Item, Outcome, Settings},
     store::{
         Tx,
         awards::testing as awards_testing,
-        badge_classes,
+        badge_classes, outbox,
         schema::{award, consumer_position, dead_letter, learner},
         testing,
     },
@@ -300,10 +301,49 @@ fn what_can_be_issued_at_once_is_issued_with_its_decision() {
         let mut writer = Batch::new(database.store(), Arc::default(), settings);
         let batch = [1, 2, 3].map(|learner| item(1, enrollment(learner, 1, true)));
         let outcome = writer.apply(&batch).expect("applied");
-        assert_eq!((outcome.issued, outcome.to_issue), (1, 2));
+        assert_eq!((outcome.to_announce, outcome.to_issue), (1, 2));
         assert_eq!(database.states(), [(AwardState::Pending, 2), (AwardState::Issued, 1)]);
         let again = writer.apply(&batch).expect("applied");
-        assert_eq!((again.issued, again.to_issue), (0, 0));
+        assert_eq!((again.to_announce, again.to_issue), (0, 0));
         assert_eq!(database.states(), [(AwardState::Pending, 2), (AwardState::Issued, 1)]);
+    }
+}
+
+#[test]
+fn what_is_issued_at_once_is_handed_to_the_relay_of_this_process_if_it_has_room() {
+    for database in testing::databases() {
+        activate(&database, "1,one", "", "");
+        let (relay, mut handed) = mpsc::channel(1);
+        let settings = Settings {
+            award: true,
+            issue_at_once: Some(Arc::new(|award| Some(awards_testing::completed(award)))),
+            relay: Some(relay),
+            ..Settings::default()
+        };
+        let mut writer = Batch::new(database.store(), Arc::default(), settings);
+        let mut enroll = |learners: std::ops::Range<i64>| {
+            let batch: Vec<Item> = learners.map(|learner| item(1, enrollment(learner, 1, true))).collect();
+            writer.apply(&batch).expect("applied").to_announce
+        };
+        let claimed_by_relay = || {
+            let store = database.store();
+            let claimed = store.transaction("test", |tx| outbox::claim(tx, 1_000, outbox::LEASE));
+            claimed.expect("read").len()
+        };
+        assert_eq!(enroll(0..2), 0);
+        assert_eq!(claimed_by_relay(), 0);
+        assert_eq!(enroll(2..5), 3, "the first one was not taken yet");
+        assert_eq!(claimed_by_relay(), 3);
+        let events = handed.try_recv().expect("handed over").events;
+        assert_eq!(
+            events.iter().map(|event| event.lease.learner.0).collect::<Vec<_>>(),
+            [0, 1]
+        );
+        assert_eq!(enroll(2..5), 0, "nothing new");
+        assert!(handed.try_recv().is_err(), "nothing is handed over");
+        assert_eq!(enroll(1_000..1_200), 200, "too many to hold in memory");
+        assert_eq!(claimed_by_relay(), 200);
+        assert_eq!(enroll(5..6), 0, "there is room again");
+        assert_eq!(handed.try_recv().expect("handed over").events.len(), 1);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use super::scripted::Scripted;
 use crate::{
     backend::{
@@ -17,10 +19,11 @@ use crate::{
     store::{
         assertions,
         awards::{
-            self, AtOnce, AwardKey,
+            self, AtOnce, AwardKey, IssuedAtOnce,
             testing::{LEASE, decision},
         },
-        badge_classes, outbox,
+        badge_classes,
+        outbox::{self, ClaimedEvent, Marked},
         testing::{TestDatabase, databases, sqlite},
     },
 };
@@ -57,11 +60,19 @@ fn made(database: &TestDatabase, slug: &str) -> BadgeClass {
 
 /// Decides on these in one transaction and issues what can be; how many were.
 fn decide(database: &TestDatabase, decisions: &[(i64, &BadgeClass)]) -> usize {
+    decide_and_claim(database, decisions, None).awards
+}
+
+fn decide_and_claim(
+    database: &TestDatabase,
+    decisions: &[(i64, &BadgeClass)],
+    lease: Option<TimeDelta>,
+) -> IssuedAtOnce {
     let decisions: Vec<_> = decisions.iter().map(|(id, class)| decision(*id, class)).collect();
     let issued = database.store().transaction("test", |tx| {
         let new = awards::insert_decisions(tx, &decisions)?;
         let keys: Vec<AwardKey> = new.iter().map(awards::key_of).collect();
-        awards::issue_at_once(tx, &keys, issues_at_once().as_ref())
+        awards::issue_at_once(tx, &keys, issues_at_once().as_ref(), lease)
     });
     issued.expect("stored")
 }
@@ -114,6 +125,62 @@ fn they_have_assertion_and_event_and_no_lease() {
 }
 
 #[test]
+fn with_a_lease_of_each_learner_the_first_event_is_claimed_as_it_is_written() {
+    for database in databases() {
+        let [one, two, three] = ["one", "two", "three"].map(|slug| made(&database, slug));
+        database.learner(1, Some("a@example.com"));
+        database.learner(2, Some("b@example.com"));
+        let claim = |limit| {
+            let store = database.store();
+            store
+                .transaction("test", |tx| outbox::claim(tx, limit, LEASE))
+                .expect("read")
+        };
+        let names = |events: &[ClaimedEvent]| {
+            let names = events.iter().map(|event| (event.lease.learner.0, event.lease.seq));
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(decide(&database, &[(2, &one)]), 1);
+        let issued = decide_and_claim(&database, &[(1, &one), (1, &two), (2, &two)], Some(LEASE));
+        assert_eq!(issued.awards, 3);
+        assert_eq!(names(&issued.claimed), [(1, 1)], "of 2 an earlier one is unpublished");
+        let relay = claim(10);
+        assert_eq!(names(&relay), [(2, 1)], "what is claimed is not claimed once more");
+
+        let leases = issued
+            .claimed
+            .iter()
+            .chain(&relay)
+            .map(|event| event.lease)
+            .collect::<Vec<_>>();
+        let store = database.store();
+        let marked = store
+            .transaction("test", |tx| outbox::mark_published(tx, &leases))
+            .expect("stored");
+        assert_eq!(marked, Marked { events: 2, more: true });
+        let later = claim(10);
+        assert_eq!(names(&later), [(1, 2), (2, 2)]);
+        let leases = later.iter().map(|event| event.lease).collect::<Vec<_>>();
+        let marked = store
+            .transaction("test", |tx| outbox::mark_published(tx, &leases))
+            .expect("stored");
+        assert_eq!(marked, Marked { events: 2, more: false });
+
+        let again = decide_and_claim(&database, &[(1, &three)], Some(TimeDelta::milliseconds(-1)));
+        assert_eq!(names(&again.claimed), [(1, 3)]);
+        let relay = claim(10);
+        assert_eq!(names(&relay), [(1, 3)], "the lease is over");
+        assert!(relay[0].lease.token > again.claimed[0].lease.token);
+        assert_eq!(
+            (relay[0].event_id, &relay[0].payload),
+            (again.claimed[0].event_id, &again.claimed[0].payload)
+        );
+        assert_eq!(relay[0].created_at, again.claimed[0].created_at);
+        assert_eq!(relay[0].event_time, again.claimed[0].event_time);
+    }
+}
+
+#[test]
 fn what_lacks_something_is_left_to_the_loop() {
     for database in databases() {
         let (made, unmade) = (made(&database, "made"), database.badge_class("unmade"));
@@ -131,10 +198,10 @@ fn who_retired_is_issued_nothing() {
         database.decide([1], &class);
         database.retire(1);
         let keys = [awards::key_of(&decision(1, &class))];
-        let issued = database
-            .store()
-            .transaction("test", |tx| awards::issue_at_once(tx, &keys, issues_at_once().as_ref()));
-        assert_eq!(issued.expect("stored"), 0);
+        let issued = database.store().transaction("test", |tx| {
+            awards::issue_at_once(tx, &keys, issues_at_once().as_ref(), None)
+        });
+        assert_eq!(issued.expect("stored"), IssuedAtOnce::default());
         assert_eq!(database.states(), [(Pending, 1)]);
     }
 }
@@ -150,8 +217,8 @@ fn a_backend_that_asks_a_server_issues_nothing_at_once() {
         if let Some(at_once) = at_once {
             let issued = database
                 .store()
-                .transaction("test", |tx| awards::issue_at_once(tx, &keys, at_once.as_ref()));
-            assert_eq!(issued.expect("stored"), 0);
+                .transaction("test", |tx| awards::issue_at_once(tx, &keys, at_once.as_ref(), None));
+            assert_eq!(issued.expect("stored"), IssuedAtOnce::default());
         }
         assert_eq!(backend.calls(), [], "it is not even asked");
     }

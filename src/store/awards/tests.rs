@@ -300,7 +300,7 @@ fn claim_events(store: &Store) -> Vec<outbox::ClaimedEvent> {
 fn mark(store: &Store, events: &[outbox::ClaimedEvent]) -> usize {
     let leases: Vec<outbox::EventLease> = events.iter().map(|event| event.lease).collect();
     let marked = store.transaction("test", |tx| outbox::mark_published(tx, &leases));
-    marked.expect("written")
+    marked.expect("written").events
 }
 
 fn sequences(events: &[outbox::ClaimedEvent]) -> Vec<(i64, i64)> {
