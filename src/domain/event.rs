@@ -142,3 +142,11 @@ pub struct CourseDetails {
     /// Its last day.
     pub end: Option<DateTime<Utc>>,
 }
+
+impl CourseDetails {
+    /// Whether nothing is told but which course it is.
+    pub fn is_silent(&self) -> bool {
+        let is_named = self.display_name.as_ref().is_some_and(|name| !name.is_empty());
+        !is_named && self.start.is_none() && self.end.is_none()
+    }
+}

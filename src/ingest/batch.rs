@@ -28,6 +28,7 @@ use crate::{
     store::{
         Store, StoreError, Tx,
         awards::{self, AwardKey, IssuedAtOnce},
+        courses::CourseId,
         dead_letters::{self, NewDeadLetter},
         event_badges::{self, RulesCache},
         facts, learners, losses,
@@ -264,8 +265,10 @@ fn fold(
     let ids: BTreeSet<LearnerId> = events().filter_map(learner_of).collect();
     let held = learners::hold(tx, &ids.iter().copied().collect::<Vec<_>>())?;
     let rows: HashSet<LearnerId> = held.iter().map(|learner| learner.id).collect();
-    let pairs: BTreeSet<_> = events()
-        .filter_map(|event| Some((event.body.learner()?.id, known.course_id(&event.body.course()?.key)?)))
+    let pairs: BTreeSet<_> = items
+        .iter()
+        .enumerate()
+        .filter_map(|(place, item)| Some((item.event()?.body.learner()?.id, known.course_of(place)?)))
         .collect();
     let pairs: Vec<_> = pairs.into_iter().collect();
     // Who has no row has no facts.
@@ -280,7 +283,7 @@ fn fold(
         Content::Ignored => Judged::Outcome(Outcome::Ignored),
         Content::Unprocessable { reason, .. } => Judged::Unprocessable(reason),
         Content::Event(event) => {
-            let news = take(&mut fold, event, known, settings) || known.updated.contains(&n);
+            let news = take(&mut fold, event, known.course_of(n), settings) || known.updated.contains(&n);
             Judged::Outcome(if news { Outcome::Applied } else { Outcome::Stale })
         }
     });
@@ -295,32 +298,31 @@ fn learner_of(event: &Event) -> Option<LearnerId> {
     }
 }
 
-/// Folds one event in; says whether its fact was news.
-fn take(fold: &mut Fold, event: &Event, known: &Overlay<'_>, settings: &Settings) -> bool {
+/// Folds one event in, of this course where it is of one; says whether its fact was news.
+fn take(fold: &mut Fold, event: &Event, course: Option<CourseId>, settings: &Settings) -> bool {
     let stamp = &event.stamp;
     let learnt = event.body.learner().is_some_and(|learner| fold.learn(learner, stamp));
     match &event.body {
         EventBody::Enrollment {
             learner,
-            course,
             mode,
             is_active,
+            ..
         } => {
             let fact = EnrollmentFact {
                 active: *is_active,
                 mode: mode.clone(),
                 stamp: stamp.clone(),
             };
-            let course = known.course_id(&course.key);
             course.is_some_and(|course| fold.enroll((learner.id, course), fact))
         }
         EventBody::Certificate {
             learner,
-            course,
             mode,
             passed,
             uuid,
             url,
+            ..
         } => {
             let fact = CertificateFact {
                 passed: *passed,
@@ -328,7 +330,6 @@ fn take(fold: &mut Fold, event: &Event, known: &Overlay<'_>, settings: &Settings
                 evidence_url: url.clone().or_else(|| settings.evidence_url(uuid.as_deref()?)),
                 stamp: stamp.clone(),
             };
-            let course = known.course_id(&course.key);
             course.is_some_and(|course| fold.certify((learner.id, course), fact))
         }
         EventBody::LearnerUpdated(_) => learnt,

@@ -7,12 +7,13 @@
 //! once the audit log has a new entry: a change of a course and a batch of facts exclude each other, so a batch sees
 //! either none of the change or all of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     domain::{
         CourseKey, EventBody,
         badge_class::{BadgeClassId, BadgeClassKey},
+        event::{CourseDetails, Stamp},
     },
     ingest::Item,
     store::{
@@ -26,7 +27,8 @@ use crate::{
 pub(super) struct Memory {
     /// The newest entry of the audit log when the courses were read.
     by_hand: i64,
-    courses: HashMap<CourseKey, Course>,
+    course_ids: HashMap<CourseKey, CourseId>,
+    courses: HashMap<CourseId, Course>,
     badge_classes: HashMap<BadgeClassKey, BadgeClassId>,
 }
 
@@ -34,7 +36,8 @@ pub(super) struct Memory {
 #[derive(Debug, Default)]
 pub(super) struct Learnt {
     by_hand: i64,
-    courses: BTreeMap<CourseKey, Course>,
+    /// The courses that are new to the memory, and those of which something was told.
+    courses: HashMap<CourseId, Course>,
     badge_classes: HashMap<BadgeClassKey, BadgeClassId>,
 }
 
@@ -42,18 +45,32 @@ pub(super) struct Learnt {
 pub(super) struct Overlay<'m> {
     memory: &'m Memory,
     learnt: Learnt,
-    keys: HashMap<CourseId, CourseKey>,
+    /// The course of each item, by the item's place.
+    items: Vec<Option<CourseId>>,
     /// Items whose `course.updated` was news.
     pub(super) updated: BTreeSet<usize>,
+}
+
+/// What an item tells of a course.
+struct Told<'i> {
+    place: usize,
+    details: &'i CourseDetails,
+    is_update: bool,
+    issue_badges: Option<bool>,
+    stamp: &'i Stamp,
 }
 
 impl Memory {
     pub(super) fn keep(&mut self, learnt: Learnt) {
         if self.by_hand != learnt.by_hand {
             self.by_hand = learnt.by_hand;
+            self.course_ids.clear();
             self.courses.clear();
         }
-        self.courses.extend(learnt.courses);
+        for (id, course) in learnt.courses {
+            self.course_ids.insert(course.key.clone(), id);
+            self.courses.insert(id, course);
+        }
         self.badge_classes.extend(learnt.badge_classes);
     }
 
@@ -62,12 +79,38 @@ impl Memory {
     }
 }
 
+impl<'i> Told<'i> {
+    fn by(place: usize, item: &'i Item) -> Option<Self> {
+        let event = item.event()?;
+        let update = match &event.body {
+            EventBody::CourseUpdated { issue_badges, .. } => Some(*issue_badges),
+            _ => None,
+        };
+        Some(Self {
+            place,
+            details: event.body.course()?,
+            is_update: update.is_some(),
+            issue_badges: update.flatten(),
+            stamp: &event.stamp,
+        })
+    }
+
+    fn is_silent(&self) -> bool {
+        self.details.is_silent() && self.issue_badges.is_none()
+    }
+
+    /// Says whether there is anything to write.
+    fn fold_into(&self, course: &mut Course) -> bool {
+        course.learn(self.details, self.issue_badges, self.stamp)
+    }
+}
+
 impl<'m> Overlay<'m> {
     pub(super) fn new(memory: &'m Memory) -> Self {
         Self {
             memory,
             learnt: Learnt::default(),
-            keys: HashMap::new(),
+            items: Vec::new(),
             updated: BTreeSet::new(),
         }
     }
@@ -80,86 +123,93 @@ impl<'m> Overlay<'m> {
     /// `by_hand` is the newest entry of the audit log.
     pub(super) fn courses(&mut self, tx: &mut Tx<'_>, items: &[&Item], by_hand: i64) -> Result<(), StoreError> {
         self.learnt.by_hand = by_hand;
-        let told: Vec<_> = items
-            .iter()
-            .enumerate()
-            .filter_map(|(n, item)| {
-                let event = item.event()?;
-                Some((n, event, event.body.course()?))
-            })
-            .collect();
-        let keys: BTreeSet<&CourseKey> = told.iter().map(|(_, _, course)| &course.key).collect();
-        let unknown: Vec<&CourseKey> = keys
-            .iter()
-            .copied()
-            .filter(|key| self.remembered(key).is_none())
-            .collect();
-        for course in courses::intern(tx, &unknown)? {
-            self.learnt.courses.insert(course.key.clone(), course);
-        }
-        for key in &keys {
-            if let Some(known) = self.remembered(key).cloned() {
-                self.learnt.courses.insert((*key).clone(), known);
+        self.items = vec![None; items.len()];
+        // Of most courses the id is known, and nothing else is told: these are done with one look-up an event.
+        let is_current = self.memory.by_hand == by_hand;
+        let mut unknown = Vec::new();
+        let mut told = Vec::new();
+        let all = items.iter().enumerate();
+        for one in all.filter_map(|(place, item)| Told::by(place, item)) {
+            let key = &one.details.key;
+            let known = self.memory.course_ids.get(key).filter(|_| is_current);
+            self.items[one.place] = known.copied();
+            if known.is_none() {
+                unknown.push(key);
+            }
+            if known.is_none() || !one.is_silent() {
+                told.push(one);
             }
         }
+        self.intern(tx, unknown, &told)?;
         let mut changed = BTreeSet::new();
-        for (n, event, details) in &told {
-            let Some(course) = self.learnt.courses.get_mut(&details.key) else {
+        for told in &told {
+            let Some(course) = self.items[told.place].and_then(|id| self.course_to_change(id)) else {
                 continue;
             };
-            let switch = match &event.body {
-                EventBody::CourseUpdated { issue_badges, .. } => *issue_badges,
-                _ => None,
-            };
-            if course.learn(details, switch, &event.stamp) {
-                changed.insert(&details.key);
-                if matches!(event.body, EventBody::CourseUpdated { .. }) {
-                    self.updated.insert(*n);
+            if told.fold_into(course) {
+                changed.insert(&told.details.key);
+                if told.is_update {
+                    self.updated.insert(told.place);
                 }
             }
         }
-        // Another process may know more: fold once more into the rows as they are, held in the order of their keys.
-        let mut held = courses::hold(tx, &changed.into_iter().collect::<Vec<_>>())?;
-        let by_key: HashMap<CourseKey, usize> = held.iter().enumerate().map(|(at, c)| (c.key.clone(), at)).collect();
-        let mut write = BTreeSet::new();
-        for (_, event, details) in &told {
-            let switch = match &event.body {
-                EventBody::CourseUpdated { issue_badges, .. } => *issue_badges,
-                _ => None,
-            };
-            if let Some(at) = by_key.get(&details.key)
-                && held[*at].learn(details, switch, &event.stamp)
-            {
-                write.insert(*at);
-            }
+        self.write(tx, &changed.into_iter().collect::<Vec<_>>(), &told)
+    }
+
+    /// Gives the courses of these keys their rows, in the order of the keys, and their ids to who told of them.
+    fn intern(&mut self, tx: &mut Tx<'_>, mut keys: Vec<&CourseKey>, told: &[Told<'_>]) -> Result<(), StoreError> {
+        keys.sort_unstable();
+        keys.dedup();
+        let courses = courses::intern(tx, &keys)?;
+        let ids: HashMap<&CourseKey, CourseId> = courses.iter().map(|course| (&course.key, course.id)).collect();
+        for told in told {
+            let id = &mut self.items[told.place];
+            *id = id.or_else(|| ids.get(&told.details.key).copied());
         }
-        let rows: Vec<Course> = write.iter().map(|at| held[*at].clone()).collect();
-        courses::update(tx, &rows)?;
-        for course in held.drain(..) {
-            self.learnt.courses.insert(course.key.clone(), course);
-        }
-        self.keys = self
-            .learnt
-            .courses
-            .values()
-            .map(|course| (course.id, course.key.clone()))
-            .collect();
+        self.learnt.courses = courses.into_iter().map(|course| (course.id, course)).collect();
         Ok(())
     }
 
-    fn remembered(&self, key: &CourseKey) -> Option<&Course> {
-        let is_current = self.memory.by_hand == self.learnt.by_hand;
-        self.memory.courses.get(key).filter(|_| is_current)
+    /// Writes the courses of these keys. Another process may know more of them: all that was told is folded once more
+    /// into the rows as they are, held in the order of their keys.
+    fn write(&mut self, tx: &mut Tx<'_>, keys: &[&CourseKey], told: &[Told<'_>]) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut held = courses::hold(tx, keys)?;
+        let places: HashMap<CourseId, usize> = held.iter().enumerate().map(|(at, course)| (course.id, at)).collect();
+        let mut changed = BTreeSet::new();
+        for told in told {
+            if let Some(at) = self.items[told.place].and_then(|id| places.get(&id))
+                && told.fold_into(&mut held[*at])
+            {
+                changed.insert(*at);
+            }
+        }
+        let rows: Vec<Course> = changed.iter().map(|at| held[*at].clone()).collect();
+        courses::update(tx, &rows)?;
+        self.learnt
+            .courses
+            .extend(held.into_iter().map(|course| (course.id, course)));
+        Ok(())
     }
 
-    /// The row of a course of this batch.
-    pub(super) fn course_id(&self, key: &CourseKey) -> Option<CourseId> {
-        self.learnt.courses.get(key).map(|course| course.id)
+    fn course_to_change(&mut self, id: CourseId) -> Option<&mut Course> {
+        if !self.learnt.courses.contains_key(&id) {
+            self.learnt.courses.insert(id, self.memory.courses.get(&id)?.clone());
+        }
+        self.learnt.courses.get_mut(&id)
+    }
+
+    /// The course of the item at this place.
+    pub(super) fn course_of(&self, place: usize) -> Option<CourseId> {
+        self.items.get(place).copied().flatten()
     }
 
     /// The key of a course of this batch.
     pub(super) fn course_key(&self, id: CourseId) -> Option<&CourseKey> {
-        self.keys.get(&id)
+        let known = self.learnt.courses.get(&id);
+        known.or_else(|| self.memory.courses.get(&id)).map(|course| &course.key)
     }
 
     /// Finds those of these badge classes that exist, for [`Self::badge_class`].
