@@ -4,7 +4,7 @@
 //! key, awards, dead letters, positions. A replay holds its one dead letter first: a batch only adds some.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::Instant,
 };
@@ -261,22 +261,22 @@ fn fold(
     known: &Overlay<'_>,
     settings: &Settings,
 ) -> Result<(Fold, Vec<Judged>), StoreError> {
-    let events = || items.iter().filter_map(|item| item.event());
-    let ids: BTreeSet<LearnerId> = events().filter_map(learner_of).collect();
-    let held = learners::hold(tx, &ids.iter().copied().collect::<Vec<_>>())?;
-    let rows: HashSet<LearnerId> = held.iter().map(|learner| learner.id).collect();
-    let pairs: BTreeSet<_> = items
-        .iter()
-        .enumerate()
-        .filter_map(|(place, item)| Some((item.event()?.body.learner()?.id, known.course_of(place)?)))
-        .collect();
-    let pairs: Vec<_> = pairs.into_iter().collect();
+    let mut ids = Vec::with_capacity(items.len());
+    let mut pairs = Vec::with_capacity(items.len());
+    for (place, item) in items.iter().enumerate() {
+        if let Some(learner) = item.event().and_then(learner_of) {
+            ids.push(learner);
+            pairs.extend(known.course_of(place).map(|course| (learner, course)));
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    pairs.sort_unstable();
+    pairs.dedup();
+    let held = learners::hold(tx, &ids)?;
     // Who has no row has no facts.
-    let known_pairs: Vec<_> = pairs
-        .iter()
-        .copied()
-        .filter(|(learner, _)| rows.contains(learner))
-        .collect();
+    let has_row = |learner| held.binary_search_by_key(&learner, |held| held.id).is_ok();
+    let known_pairs: Vec<_> = pairs.iter().copied().filter(|(learner, _)| has_row(*learner)).collect();
     let facts = facts::read(tx, &known_pairs)?;
     let mut fold = Fold::new(&ids, held, &pairs, facts);
     let judged = items.iter().enumerate().map(|(n, item)| match &item.content {

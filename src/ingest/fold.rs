@@ -1,7 +1,5 @@
 //! Folds events into what is known of learners and courses: pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
 use crate::{
     domain::{
         LearnerId,
@@ -16,8 +14,10 @@ use crate::{
 /// What was known before a batch, and what is known after it.
 #[derive(Debug, Default)]
 pub(crate) struct Fold {
-    pub(crate) learners: BTreeMap<LearnerId, HeldLearner>,
-    facts: BTreeMap<Pair, HeldFacts>,
+    /// In ascending order.
+    learners: Vec<HeldLearner>,
+    /// In the order of their pairs.
+    facts: Vec<HeldFacts>,
 }
 
 /// A learner whose row is held.
@@ -41,6 +41,7 @@ pub(crate) struct HeldLearner {
 
 #[derive(Debug)]
 struct HeldFacts {
+    pair: Pair,
     facts: CourseFacts,
     /// Has no row yet.
     is_new: bool,
@@ -49,17 +50,11 @@ struct HeldFacts {
     changed: bool,
 }
 
-impl Fold {
-    /// Begins with what the database knows of these learners and pairs: who is not among `held` has no row yet, and
-    /// unknown pairs have no facts.
-    pub(crate) fn new(
-        learners: &BTreeSet<LearnerId>,
-        held: Vec<Learner>,
-        pairs: &[Pair],
-        mut known: HashMap<Pair, CourseFacts>,
-    ) -> Self {
-        let mut rows: HashMap<LearnerId, Learner> = held.into_iter().map(|learner| (learner.id, learner)).collect();
-        let begin = |learner: Learner, is_new: bool| HeldLearner {
+impl HeldLearner {
+    fn new(row: Option<Learner>, id: LearnerId) -> Self {
+        let is_new = row.is_none();
+        let learner = row.unwrap_or_else(|| Learner::unknown(id));
+        Self {
             before: learner.progress,
             is_new,
             had_email: learner.email.value.is_some(),
@@ -69,35 +64,63 @@ impl Fold {
             newly_passed: Vec::new(),
             newly_lost: Vec::new(),
             learner,
-        };
+        }
+    }
+}
+
+impl HeldFacts {
+    fn new(row: Option<CourseFacts>, pair: Pair) -> Self {
+        let is_new = row.is_none();
+        let facts = row.unwrap_or_default();
+        Self {
+            pair,
+            is_new,
+            was_enrolled: facts.is_enrolled(),
+            was_passed: facts.is_passed(),
+            changed: false,
+            facts,
+        }
+    }
+}
+
+impl Fold {
+    /// Begins with what the database knows of these learners and pairs: who is not among `held` has no row yet, and
+    /// unknown pairs have no facts. All four come in ascending order, and each learner and pair once.
+    pub(crate) fn new(
+        learners: &[LearnerId],
+        held: Vec<Learner>,
+        pairs: &[Pair],
+        known: Vec<(Pair, CourseFacts)>,
+    ) -> Self {
+        let mut held = held.into_iter().peekable();
+        let mut known = known.into_iter().peekable();
+        let learners = learners.iter().map(|id| {
+            let row = held.next_if(|row| row.id == *id);
+            HeldLearner::new(row, *id)
+        });
         let facts = pairs.iter().map(|pair| {
-            let stored = known.remove(pair);
-            let is_new = stored.is_none();
-            let facts = stored.unwrap_or_default();
-            let held = HeldFacts {
-                is_new,
-                was_enrolled: facts.is_enrolled(),
-                was_passed: facts.is_passed(),
-                changed: false,
-                facts,
-            };
-            (*pair, held)
+            let row = known.next_if(|(of, _)| of == pair);
+            HeldFacts::new(row.map(|(_, facts)| facts), *pair)
         });
         Self {
+            learners: learners.collect(),
             facts: facts.collect(),
-            learners: learners
-                .iter()
-                .map(|id| match rows.remove(id) {
-                    Some(learner) => (*id, begin(learner, false)),
-                    None => (*id, begin(Learner::unknown(*id), true)),
-                })
-                .collect(),
         }
+    }
+
+    fn learner(&self, id: LearnerId) -> Option<&HeldLearner> {
+        let at = self.learners.binary_search_by_key(&id, |held| held.learner.id);
+        at.ok().map(|at| &self.learners[at])
+    }
+
+    fn learner_mut(&mut self, id: LearnerId) -> Option<&mut HeldLearner> {
+        let at = self.learners.binary_search_by_key(&id, |held| held.learner.id);
+        at.ok().map(|at| &mut self.learners[at])
     }
 
     /// Takes in what an event tells of a learner; says whether it was news.
     pub(crate) fn learn(&mut self, details: &LearnerDetails, stamp: &Stamp) -> bool {
-        let Some(held) = self.learners.get_mut(&details.id) else {
+        let Some(held) = self.learner_mut(details.id) else {
             return false;
         };
         let news = held.learner.learn(details, stamp);
@@ -107,7 +130,7 @@ impl Fold {
 
     /// Retires a learner; says whether it was news.
     pub(crate) fn retire(&mut self, learner: LearnerId, stamp: &Stamp) -> bool {
-        let Some(held) = self.learners.get_mut(&learner) else {
+        let Some(held) = self.learner_mut(learner) else {
             return false;
         };
         let person = held.learner.person();
@@ -134,9 +157,10 @@ impl Fold {
     }
 
     fn merge(&mut self, pair: Pair, merge: impl FnOnce(&mut CourseFacts) -> bool) -> bool {
-        let Some(held) = self.facts.get_mut(&pair) else {
+        let Ok(at) = self.facts.binary_search_by_key(&pair, |held| held.pair) else {
             return false;
         };
+        let held = &mut self.facts[at];
         let news = merge(&mut held.facts);
         held.changed |= news;
         news
@@ -144,8 +168,12 @@ impl Fold {
 
     /// Moves each learner's counters by exactly what changed. To be called once, after the last event.
     pub(crate) fn count(&mut self) {
-        for ((learner, course), held) in self.facts.iter().filter(|(_, held)| held.changed) {
-            let Some(of) = self.learners.get_mut(learner) else {
+        // Both are in the order of the learners.
+        let mut learners = self.learners.iter_mut().peekable();
+        for held in self.facts.iter().filter(|held| held.changed) {
+            let (learner, course) = held.pair;
+            while learners.next_if(|of| of.learner.id < learner).is_some() {}
+            let Some(of) = learners.peek_mut().filter(|of| of.learner.id == learner) else {
                 continue;
             };
             let difference = |was: bool, is: bool| i32::from(is) - i32::from(was);
@@ -155,10 +183,10 @@ impl Fold {
             of.learner.progress.completed += completed;
             of.changed |= enrolled != 0 || completed != 0;
             if completed > 0 {
-                of.newly_passed.push(*course);
+                of.newly_passed.push(course);
             }
             if completed < 0 {
-                of.newly_lost.push(*course);
+                of.newly_lost.push(course);
             }
             let stamps = [
                 held.facts
@@ -191,26 +219,26 @@ impl Fold {
     }
 
     fn facts_to_write(&self, these: impl Fn(&HeldFacts) -> bool) -> Vec<(Pair, &CourseFacts)> {
-        let changed = self.facts.iter().filter(|(_, held)| held.changed && these(held));
-        changed.map(|(pair, held)| (*pair, &held.facts)).collect()
+        let changed = self.facts.iter().filter(|held| held.changed && these(held));
+        changed.map(|held| (held.pair, &held.facts)).collect()
     }
 
     /// The learners who have no row yet, in ascending order.
     pub(crate) fn new_learners(&self) -> Vec<&Learner> {
-        let new = self.learners.values().filter(|held| held.is_new);
+        let new = self.learners.iter().filter(|held| held.is_new);
         new.map(|held| &held.learner).collect()
     }
 
     /// The learners whose row is to be written anew, in ascending order.
     pub(crate) fn changed_learners(&self) -> Vec<&Learner> {
-        let changed = self.learners.values().filter(|held| held.changed && !held.is_new);
+        let changed = self.learners.iter().filter(|held| held.changed && !held.is_new);
         changed.map(|held| &held.learner).collect()
     }
 
     /// The learners who gained something that a rule may look at, in ascending order.
     pub(crate) fn gaining(&self) -> impl Iterator<Item = &HeldLearner> {
         let awardable = |held: &&HeldLearner| held.learner.retired_at.is_none() && held.cause.is_some();
-        self.learners.values().filter(awardable)
+        self.learners.iter().filter(awardable)
     }
 
     /// The learners who lost something that a rule may look at, in ascending order.
@@ -219,33 +247,30 @@ impl Fold {
             let (before, after) = (held.before, held.learner.progress);
             after.enrolled < before.enrolled || after.completed < before.completed || !held.newly_lost.is_empty()
         };
-        let staying = self.learners.values().filter(|held| held.learner.retired_at.is_none());
+        let staying = self.learners.iter().filter(|held| held.learner.retired_at.is_none());
         staying.filter(lost)
     }
 
     /// The facts of a pair of this batch.
     pub(crate) fn facts(&self, pair: Pair) -> Option<&CourseFacts> {
-        self.facts.get(&pair).map(|held| &held.facts)
+        let at = self.facts.binary_search_by_key(&pair, |held| held.pair);
+        at.ok().map(|at| &self.facts[at].facts)
     }
 
     /// Whether a learner of this batch has retired.
     pub(crate) fn is_retired(&self, learner: LearnerId) -> bool {
-        let held = self.learners.get(&learner);
+        let held = self.learner(learner);
         held.is_some_and(|held| held.learner.retired_at.is_some())
     }
 
     /// The learners who had awards to wait for an e-mail address, perhaps, and have one now.
     pub(crate) fn newly_reachable(&self) -> Vec<LearnerId> {
         let newly = |held: &&HeldLearner| !held.is_new && !held.had_email && held.learner.email.value.is_some();
-        self.learners
-            .values()
-            .filter(newly)
-            .map(|held| held.learner.id)
-            .collect()
+        self.learners.iter().filter(newly).map(|held| held.learner.id).collect()
     }
 
     /// The learners who retired in this batch, as they were known.
     pub(crate) fn newly_retired(&self) -> Vec<Person> {
-        self.learners.values().filter_map(|held| held.retired.clone()).collect()
+        self.learners.iter().filter_map(|held| held.retired.clone()).collect()
     }
 }

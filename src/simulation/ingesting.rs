@@ -1,7 +1,7 @@
 //! A consumer: decoding is left out; folding, evaluating and the breaker before a flood are the real ones.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     rc::Rc,
 };
 
@@ -282,11 +282,12 @@ fn read(world: &World, records: &[Record], learners: &BTreeSet<LearnerId>, last:
         .collect();
     let pairs: BTreeSet<Pair> = records.iter().filter_map(pair_of).collect();
     let pairs: Vec<Pair> = pairs.into_iter().collect();
-    let known: HashMap<_, _> = pairs
+    let known: Vec<_> = pairs
         .iter()
         .filter_map(|pair| Some((*pair, database.facts.get(pair)?.clone())))
         .collect();
-    let mut fold = Fold::new(learners, rows, &pairs, known);
+    let learners: Vec<LearnerId> = learners.iter().copied().collect();
+    let mut fold = Fold::new(&learners, rows, &pairs, known);
     let arrival = |stamp: &Stamp, record: &Record| match world.has(Defect::NoMerge) {
         // What comes last is the newest.
         true => Stamp {

@@ -46,10 +46,10 @@ type RowType = (
     Nullable<Text>,
 );
 
-/// The facts of these pairs, where there are any. The caller holds the learners' rows.
-pub fn read(tx: &mut Tx<'_>, pairs: &[Pair]) -> Result<HashMap<Pair, CourseFacts>, StoreError> {
+/// The facts of these pairs, where there are any, in ascending order of the pairs. The caller holds the learners' rows.
+pub fn read(tx: &mut Tx<'_>, pairs: &[Pair]) -> Result<Vec<(Pair, CourseFacts)>, StoreError> {
     if pairs.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(Vec::new());
     }
     let rows: Vec<Row> = Statement::<RowType>::new(
         "/* facts::read */ SELECT f.learner_id, f.course_id, f.enrolled, f.enrolled_mode, f.enrolled_at, \
@@ -67,7 +67,9 @@ pub fn read(tx: &mut Tx<'_>, pairs: &[Pair]) -> Result<HashMap<Pair, CourseFacts
         "CROSS JOIN learner_course f WHERE f.learner_id = x.learner_id AND f.course_id = x.course_id",
     )
     .load(tx)?;
-    Ok(rows.into_iter().map(facts).collect())
+    let mut facts: Vec<(Pair, CourseFacts)> = rows.into_iter().map(facts).collect();
+    facts.sort_unstable_by_key(|(pair, _)| *pair);
+    Ok(facts)
 }
 
 /// Writes facts of pairs that had none, in ascending order of the pairs. The caller holds the learners' rows, and found
