@@ -127,11 +127,12 @@ impl Consumer {
         let deadline = Instant::now() + first_wait;
         let mut batch = Vec::new();
         let mut bytes = 0;
+        // Most records are there already: the clock is asked only once there is none.
+        let mut wait = Duration::ZERO;
         loop {
-            let until = if batch.is_empty() { deadline } else { gather_until };
-            let wait = until.saturating_duration_since(Instant::now());
             let polled = self.inner.poll(wait);
             leave_out_taken(&self.state, &mut batch);
+            wait = Duration::ZERO;
             match polled {
                 Some(Ok(message)) => {
                     self.state.observer.answered();
@@ -150,8 +151,13 @@ impl Consumer {
                         break;
                     }
                 },
-                None if wait.is_zero() => break,
-                None => {}
+                None => {
+                    let until = if batch.is_empty() { deadline } else { gather_until };
+                    wait = until.saturating_duration_since(Instant::now());
+                    if wait.is_zero() {
+                        break;
+                    }
+                }
             }
         }
         Ok(batch)
