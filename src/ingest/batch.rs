@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 use super::{
     BatchOutcome, Content, Item, Outcome, Settings, decide,
     fold::Fold,
+    item::next_offsets,
     judged::{Judged, UNKNOWN_BADGE_CLASS, tally},
     memory::{Learnt, Memory, Overlay},
 };
@@ -416,20 +417,4 @@ fn requested_class(event: &Event) -> Option<BadgeClassKey> {
 
 fn request_of(decision: &Decision) -> Request {
     (decision.learner, decision.badge_class, decision.idempotency_key.clone())
-}
-
-/// One past the last record of each partition.
-pub(super) fn next_offsets<'a>(items: impl IntoIterator<Item = &'a Item>) -> Vec<NextOffset> {
-    let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
-    for Item { record, .. } in items {
-        let offset = next.entry((&record.topic, record.partition)).or_default();
-        *offset = (*offset).max(record.offset + 1);
-    }
-    next.into_iter()
-        .map(|((topic, partition), offset)| NextOffset {
-            topic: topic.to_owned(),
-            partition,
-            offset,
-        })
-        .collect()
 }

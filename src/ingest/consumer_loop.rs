@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::standing::Mode;
-use super::{Batch, BatchOutcome, Breaker, Health, Item, Outcome, Settings, batch::next_offsets, health::Entry};
+use super::{Batch, BatchOutcome, Breaker, Health, Item, Outcome, Settings, health::Entry, item::next_offsets};
 use crate::{
     failpoint::{Place, hit},
     kafka::{self, Consumer, ConsumerEvents, KafkaError, Position, TopicPartition},

@@ -1,9 +1,13 @@
 //! One record of a batch, and what it was understood to be.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use crate::{
     domain::Event,
+    store::positions::NextOffset,
     wire::{
         decode::{Decoded, TopicTypes, decode},
         record::Record,
@@ -82,4 +86,22 @@ impl Item {
             Content::Ignored | Content::Unprocessable { .. } => None,
         }
     }
+}
+
+/// One past the last record of each partition.
+pub(super) fn next_offsets(items: &[Item]) -> Vec<NextOffset> {
+    let mut next: BTreeMap<(&str, i32), i64> = BTreeMap::new();
+    // Records of a partition come in runs.
+    for run in items.chunk_by(|a, b| (a.record.partition, &a.record.topic) == (b.record.partition, &b.record.topic)) {
+        let Record { topic, partition, .. } = &run[0].record;
+        let offset = next.entry((topic, *partition)).or_default();
+        *offset = run.iter().map(|item| item.record.offset + 1).fold(*offset, i64::max);
+    }
+    next.into_iter()
+        .map(|((topic, partition), offset)| NextOffset {
+            topic: topic.to_owned(),
+            partition,
+            offset,
+        })
+        .collect()
 }

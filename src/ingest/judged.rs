@@ -44,14 +44,23 @@ impl Judged {
 /// Counts what became of these records, and the new awards.
 pub(super) fn tally(items: &[&Item], judged: &[Judged], new: &[Decision]) -> BatchOutcome {
     let mut outcome = BatchOutcome::default();
+    // A handful of kinds: they are found sooner in a list.
+    let mut events: Vec<(&Arc<str>, Outcome, u64)> = Vec::new();
     for (item, judged) in items.iter().zip(judged) {
-        let topic = || Arc::clone(&item.record.topic);
-        outcome.records.push(judged.outcome());
-        *outcome.events.entry((topic(), judged.outcome())).or_default() += 1;
+        let (topic, kind) = (&item.record.topic, judged.outcome());
+        outcome.records.push(kind);
+        match events.iter_mut().find(|event| (event.1, event.0) == (kind, topic)) {
+            Some(event) => event.2 += 1,
+            None => events.push((topic, kind, 1)),
+        }
         if let Judged::Unprocessable(reason) = judged {
-            *outcome.dead_letters.entry((topic(), *reason)).or_default() += 1;
+            *outcome.dead_letters.entry((Arc::clone(topic), *reason)).or_default() += 1;
         }
     }
+    let events = events
+        .into_iter()
+        .map(|(topic, kind, n)| ((Arc::clone(topic), kind), n));
+    outcome.events.extend(events);
     for decision in new {
         *outcome.decided.entry(decision.reason.rule).or_default() += 1;
     }
