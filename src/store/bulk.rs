@@ -4,7 +4,7 @@
 //! statement's text never depends on their number, and a connection prepares it once. Diesel's own `sql_query` is
 //! prepared anew each time.
 
-use std::marker::PhantomData;
+use std::{fmt, io::Write as _, marker::PhantomData, num::TryFromIntError};
 
 use chrono::NaiveDateTime;
 use diesel::{
@@ -12,7 +12,8 @@ use diesel::{
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     query_dsl::methods::LoadQuery,
-    sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamp},
+    serialize::{self, IsNull, Output, ToSql},
+    sql_types::{Array, BigInt, Bool, HasSqlType, Integer, Text, Timestamp},
     sqlite::Sqlite,
 };
 use serde_json::Value;
@@ -26,6 +27,15 @@ pub(super) enum Column<'a> {
     Bools(Vec<Option<bool>>),
     Texts(Vec<Option<&'a str>>),
     Times(Vec<Option<NaiveDateTime>>),
+}
+
+impl fmt::Debug for Column<'_> {
+    // Some values are personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Column")
+            .field("values", &len(self))
+            .finish_non_exhaustive()
+    }
 }
 
 /// A statement over rows: `before`, the rows as a table `x` of these columns, `after`.
@@ -145,13 +155,63 @@ impl<ST> QueryFragment<Sqlite> for Statement<'_, ST> {
 
 fn push_array<'b>(column: &'b Column<'_>, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
     match column {
-        Column::BigInts(values) => out.push_bind_param::<Array<BigInt>, _>(values)?,
-        Column::Integers(values) => out.push_bind_param::<Array<Integer>, _>(values)?,
-        Column::Bools(values) => out.push_bind_param::<Array<Nullable<Bool>>, _>(values)?,
-        Column::Texts(values) => out.push_bind_param::<Array<Nullable<Text>>, _>(values)?,
-        Column::Times(values) => out.push_bind_param::<Array<Nullable<Timestamp>>, _>(values)?,
+        Column::BigInts(_) => out.push_bind_param::<Array<BigInt>, _>(column),
+        Column::Integers(_) => out.push_bind_param::<Array<Integer>, _>(column),
+        Column::Bools(_) => out.push_bind_param::<Array<Bool>, _>(column),
+        Column::Texts(_) => out.push_bind_param::<Array<Text>, _>(column),
+        Column::Times(_) => out.push_bind_param::<Array<Timestamp>, _>(column),
     }
-    Ok(())
+}
+
+/// Diesel's own arrays write each value to a buffer first, and are three times as slow.
+impl<ST> ToSql<Array<ST>, Pg> for Column<'_>
+where
+    Pg: HasSqlType<ST>,
+{
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        let kind = <Pg as HasSqlType<ST>>::metadata(out.metadata_lookup()).oid()?;
+        let bytes = match self {
+            Self::BigInts(values) => array(kind, values, |value| Some(value.to_be_bytes())),
+            Self::Integers(values) => array(kind, values, |value| Some(value.to_be_bytes())),
+            Self::Bools(values) => array(kind, values, |value| value.map(|value| [u8::from(value)])),
+            Self::Texts(values) => array(kind, values, |value| *value),
+            Self::Times(values) => array(kind, values, |value| value.map(|time| micros(time).to_be_bytes())),
+        };
+        out.write_all(&bytes?)?;
+        Ok(IsNull::No)
+    }
+}
+
+/// An array of one dimension as PostgreSQL receives it (`array_recv`): a header, then each value after its length.
+fn array<T, B: AsRef<[u8]>>(
+    kind: u32,
+    values: &[T],
+    bytes_of: impl Fn(&T) -> Option<B>,
+) -> Result<Vec<u8>, TryFromIntError> {
+    let length = |values: usize| i32::try_from(values).map(i32::to_be_bytes);
+    let (dimensions, flags, lower_bound) = (1_i32, 0_i32, 1_i32);
+    let mut array = Vec::with_capacity(20 + 12 * values.len());
+    array.extend(dimensions.to_be_bytes());
+    array.extend(flags.to_be_bytes());
+    array.extend(kind.to_be_bytes());
+    array.extend(length(values.len())?);
+    array.extend(lower_bound.to_be_bytes());
+    for value in values {
+        match bytes_of(value) {
+            Some(bytes) => {
+                array.extend(length(bytes.as_ref().len())?);
+                array.extend(bytes.as_ref());
+            }
+            None => array.extend((-1_i32).to_be_bytes()),
+        }
+    }
+    Ok(array)
+}
+
+/// A time as PostgreSQL receives it: microseconds since the year 2000.
+fn micros(time: NaiveDateTime) -> i64 {
+    const YEAR_2000: i64 = 946_684_800_000_000;
+    time.and_utc().timestamp_micros() - YEAR_2000
 }
 
 /// A JSON array of rows, each an array in the order of the columns.
