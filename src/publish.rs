@@ -164,8 +164,7 @@ impl Publisher {
         hit(Place::RelayClaimed)?;
         let sent = self.send_events(events, stop).await?;
         let went_out = !sent.acknowledged.is_empty();
-        self.keep_events(sent, stop).await?;
-        hit(Place::Marked)?;
+        self.mark_events(sent, stop).await?;
         Ok(went_out)
     }
 
@@ -200,7 +199,8 @@ impl Publisher {
         Ok(sent)
     }
 
-    async fn keep_events(
+    /// Keeps what came of sending.
+    async fn mark_events(
         &self,
         sent: Sent<ClaimedEvent, SendError>,
         stop: &CancellationToken,
@@ -212,17 +212,20 @@ impl Publisher {
             .iter()
             .map(|(event, error)| (event.lease, error.code()))
             .collect();
-        self.keep("mark_published", stop, move |tx| {
-            let marked = outbox::mark_published(tx, &acknowledged)?;
-            if !again.is_empty() {
-                outbox::release(tx, &again, PAUSE)?;
-            }
-            for (lease, reason) in &refused {
-                outbox::park(tx, *lease, reason)?;
-            }
-            Ok(marked)
-        })
-        .await
+        let marked = self
+            .keep("mark_published", stop, move |tx| {
+                let marked = outbox::mark_published(tx, &acknowledged)?;
+                if !again.is_empty() {
+                    outbox::release(tx, &again, PAUSE)?;
+                }
+                for (lease, reason) in &refused {
+                    outbox::park(tx, *lease, reason)?;
+                }
+                Ok(marked)
+            })
+            .await?;
+        hit(Place::Marked)?;
+        Ok(marked)
     }
 
     /// Writes what came of sending, waiting for a database that is down; told to stop, only once.

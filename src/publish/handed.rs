@@ -10,7 +10,7 @@ use crate::{
     failpoint::{Place, hit},
     kafka::SendError,
     store::{
-        StoreError,
+        Patience, StoreError,
         outbox::{ClaimedEvent, Handover},
     },
 };
@@ -39,10 +39,16 @@ impl Publisher {
         let (done, sent) = mpsc::channel(WAITING);
         let sending = async move {
             let mut handovers = Vec::with_capacity(WAITING);
+            let mut patience = Patience::new("publish: handed over");
             while next(&mut handed, &mut handovers, stop).await {
-                let sent = self.send_handed(&mut handovers, stop).await?;
-                if done.send(sent).await.is_err() {
-                    break;
+                match self.send_handed(&mut handovers, stop).await {
+                    Ok(sent) => {
+                        patience.rest();
+                        if done.send(sent).await.is_err() {
+                            break;
+                        }
+                    }
+                    Err(error) => patience.wait(error, stop).await?,
                 }
             }
             Ok(())
@@ -72,6 +78,7 @@ impl Publisher {
         mut sent: mpsc::Receiver<SentEvents>,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
+        let mut patience = Patience::new("publish: marking");
         while let Some(mut all) = sent.recv().await {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -80,10 +87,15 @@ impl Publisher {
             while let Ok(more) = sent.try_recv() {
                 all.extend([more]);
             }
-            if self.keep_events(all, stop).await?.more {
-                self.wake.notify_one();
+            match self.mark_events(all, stop).await {
+                Ok(marked) => {
+                    patience.rest();
+                    if marked.more {
+                        self.wake.notify_one();
+                    }
+                }
+                Err(error) => patience.wait(error, stop).await?,
             }
-            hit(Place::Marked)?;
         }
         Ok(())
     }
