@@ -21,6 +21,8 @@ const LONG: Duration = Duration::from_secs(240);
 /// Cases at the same time: most of their time they wait for sessions to run out.
 const AT_ONCE: usize = 6;
 
+const FAILPOINT: &str = "ACCOLADE_FAILPOINT";
+
 const ACTIONS: [Action; 4] = [Action::Exit, Action::Panic, Action::Error, Action::Wait];
 
 /// What happens to the process.
@@ -58,6 +60,8 @@ enum Road {
     Loss,
     /// A configuration is activated after the events.
     Activation,
+    /// The built-in issuer issues with the decision, and hands the event to the relay of the same process.
+    AtOnce,
 }
 
 /// What a place is like: how to get there, and whether the others can go on while a process stalls there.
@@ -81,6 +85,17 @@ fn nature(place: Place) -> (Road, bool) {
     }
 }
 
+/// The places on the way of an award that is issued at once.
+const AT_ONCE_PLACES: [Place; 7] = [
+    Place::Decided,
+    Place::BeforeCommit,
+    Place::AfterCommit,
+    Place::RelayClaimed,
+    Place::Sent,
+    Place::Acknowledged,
+    Place::Marked,
+];
+
 /// Between the look at its lease and the request nothing can hold a process back that stalls: Badgr takes no fencing
 /// token (RELIABILITY.md §3). The assertion that is too many is found, and revoked, by the comparison with Badgr.
 fn may_double_at_badgr(place: Place, action: Action) -> bool {
@@ -97,6 +112,7 @@ fn in_a_batch(place: Place) -> bool {
 }
 
 struct Case {
+    road: Road,
     place: Place,
     action: Action,
     badgr: FakeBadgr,
@@ -112,33 +128,64 @@ impl Case {
         (live, self.badgr.assertions().len() - live)
     }
 
+    /// The order to fail.
+    fn order(&self) -> String {
+        format!("{}:{}:{}", self.place.name(), self.action.name(), self.file.display())
+    }
+
+    /// How many learners have the badge in the end.
+    fn badges(&self) -> usize {
+        if self.road == Road::AtOnce { 2 } else { 1 }
+    }
+
     fn plan(&self) -> Plan {
         let mut plan = Plan::new();
         plan.database(Database::postgres());
-        plan.badgr(&self.badgr);
+        if self.road != Road::AtOnce {
+            plan.badgr(&self.badgr);
+            plan.set(FAILPOINT, &self.order());
+        }
         plan.kafka(RealKafka::shared());
         plan.set("BADGR_TIMEOUT", "5");
         plan.set("REVOKE_ON_LOSS", "true");
         // A dead member keeps its partitions for that long.
         plan.set("KAFKA_SESSION_TIMEOUT_MS", "6000");
-        let order = format!("{}:{}:{}", self.place.name(), self.action.name(), self.file.display());
-        plan.set("ACCOLADE_FAILPOINT", &order);
         plan
     }
 
+    /// Somebody earns the badge first, for whom the issuer makes the badge class.
+    async fn before_at_once(&self, app: &mut BinaryApp) -> Event {
+        app.activate("1,one", "", "");
+        let first = Event::enrollment_created(&Learner::new(2), &course(1));
+        app.topics.publish(&[Outgoing::of(&first)]);
+        eventually("the first award is announced", LONG, async || {
+            app.database.count("award", "state = 'published'") == 1
+        })
+        .await;
+        assert_eq!(app.terminate(), Some(0), "{}", app.log());
+        app.remember(FAILPOINT, &self.order());
+        app.start_again();
+        first
+    }
+
     async fn run(&self) {
-        let (road, others_go_on) = nature(self.place);
+        let (road, others_go_on) = (self.road, nature(self.place).1);
         let mut app = BinaryApp::start(self.plan());
-        app.forget("ACCOLADE_FAILPOINT");
         let mut records = vec![Event::enrollment_created(&self.learner, &course(1))];
+        let before = match road {
+            Road::AtOnce => Some(self.before_at_once(&mut app).await),
+            _ => None,
+        };
+        app.forget(FAILPOINT);
         records.push(records[0].clone());
         if road == Road::Uncertain {
             self.badgr.order(Operation::Award, Fault::ErrorAfter);
         }
-        if road != Road::Activation {
+        if !matches!(road, Road::Activation | Road::AtOnce) {
             app.activate("1,one", "", "");
         }
         app.topics.publish_events(&records);
+        records.extend(before);
         if road == Road::Activation {
             all_read(&app, records.len()).await;
             app.activate("1,one", "", "");
@@ -173,6 +220,7 @@ impl Case {
             // Caught: the batch is tried again, in halves.
             Action::Panic if in_a_batch(self.place) => {
                 app.may_panic();
+                self.handovers_run_out(app);
                 self.finished(app, records, road).await;
                 assert_eq!(app.terminate(), Some(0), "{}", app.log());
                 app.start_again();
@@ -191,6 +239,7 @@ impl Case {
                 if others_go_on {
                     leases_run_out(app);
                 }
+                self.handovers_run_out(app);
                 self.finished(app, records, road).await;
                 assert_eq!(app.terminate(), Some(0), "{}", app.log());
                 app.start_again();
@@ -214,6 +263,13 @@ impl Case {
         }
     }
 
+    /// What was claimed as it was written, and is not handed over when the batch fails after its commit.
+    fn handovers_run_out(&self, world: &World) {
+        if self.road == Road::AtOnce && self.place == Place::AfterCommit {
+            leases_run_out(world);
+        }
+    }
+
     /// Waits until nothing is under way.
     async fn finished(&self, world: &World, records: usize, road: Road) {
         all_read(world, records).await;
@@ -221,7 +277,7 @@ impl Case {
             hurry(world);
             let backfills = "enabled AND backfill_done_at IS NULL";
             world.database.count("award", "state <> 'published'") == 0
-                && world.database.count("award", "state = 'published'") == 1
+                && world.database.count("award", "state = 'published'") == self.badges()
                 && world.database.count("outbox", "published_at IS NULL") == 0
                 && world.database.count("revocation", "TRUE") == 0
                 && world.database.count("event_badges_configuration", backfills) == 0
@@ -234,19 +290,24 @@ impl Case {
     async fn check(&self, world: &World, road: Road) {
         let enrolled = if road == Road::Loss { "0" } else { "1" };
         let counters = "SELECT CAST(enrolled AS text) AS line FROM learner";
-        assert_eq!(world.database.lines(counters), [enrolled], "facts");
+        assert_eq!(world.database.lines(counters), vec![enrolled; self.badges()], "facts");
         assert_eq!(world.letters(), Vec::<String>::new());
         let awarded = world.topics.awarded();
-        assert_eq!(once_each(&awarded).len(), 1, "one announcement, under one id");
+        assert_eq!(
+            once_each(&awarded).len(),
+            self.badges(),
+            "one announcement, under one id"
+        );
         let urls: BTreeSet<String> = awarded
             .iter()
             .map(|record| record.json()["assertion"]["assertion_url"].to_string())
             .collect();
-        assert_eq!(urls.len(), 1, "of one assertion");
+        assert_eq!(urls.len(), self.badges(), "of one assertion");
         let revoked = world.topics.read("badge.revoked");
         let (expected, announced) = match road {
             Road::Loss => ((0, 1), 1),
-            _ => ((1, 0), 0),
+            Road::AtOnce => ((0, 0), 0),
+            Road::Events | Road::Uncertain | Road::Activation => ((1, 0), 0),
         };
         assert_eq!(once_each(&revoked).len(), announced);
         if may_double_at_badgr(self.place, self.action) {
@@ -310,22 +371,23 @@ fn leases_run_out(world: &World) {
 }
 
 /// Runs these cases, some at a time; all that fail are told.
-fn run_all(cases: VecDeque<(Place, Action)>) {
+fn run_all(cases: VecDeque<(Road, Place, Action)>) {
     let number = cases.len();
     let (todo, failed) = (Mutex::new(cases), Mutex::new(Vec::new()));
     let next = || todo.lock().expect("nobody panics here").pop_front();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some((place, action)) = next() {
+                while let Some((road, place, action)) = next() {
                     let directory = tempfile::tempdir().expect("a temporary directory");
-                    let case = || run_one(place, action, directory.path());
+                    let case = || run_one(road, place, action, directory.path());
+                    let name = format!("{road:?} {} {}", place.name(), action.name());
                     let start = Instant::now();
                     if std::panic::catch_unwind(std::panic::AssertUnwindSafe(case)).is_err() {
                         let mut failed = failed.lock().expect("nobody panics here");
-                        failed.push(format!("{} {}", place.name(), action.name()));
+                        failed.push(name.clone());
                     }
-                    println!("{} {}: {:.0?}", place.name(), action.name(), start.elapsed());
+                    println!("{name}: {:.0?}", start.elapsed());
                 }
             });
         }
@@ -335,13 +397,14 @@ fn run_all(cases: VecDeque<(Place, Action)>) {
     println!("{number} cases");
 }
 
-fn run_one(place: Place, action: Action, directory: &Path) {
+fn run_one(road: Road, place: Place, action: Action, directory: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
         let case = Case {
+            road,
             place,
             action,
             badgr: FakeBadgr::start().await,
@@ -359,9 +422,11 @@ const SAMPLE: usize = 10;
 #[test]
 fn whatever_happens_at_any_step_each_badge_is_there_once() {
     let only = std::env::var("ACCOLADE_TEST_PLACE").ok();
-    let places = Place::ALL.iter().copied();
-    let chosen = places.filter(|place| only.as_deref().is_none_or(|only| place.name() == only));
-    let mut cases: Vec<(Place, Action)> = chosen.flat_map(|place| ACTIONS.map(|action| (place, action))).collect();
+    let places = Place::ALL.iter().map(|place| (nature(*place).0, *place));
+    let places = places.chain(AT_ONCE_PLACES.map(|place| (Road::AtOnce, place)));
+    let chosen = places.filter(|(_, place)| only.as_deref().is_none_or(|only| place.name() == only));
+    let of_place = |(road, place)| ACTIONS.map(|action| (road, place, action));
+    let mut cases: Vec<(Road, Place, Action)> = chosen.flat_map(of_place).collect();
     if std::env::var_os("ACCOLADE_TEST_LONG").is_none() && only.is_none() {
         shuffle(&mut cases, seed());
         cases.truncate(SAMPLE);

@@ -102,6 +102,11 @@ impl BinaryApp {
         self.world.settings.remove(setting);
     }
 
+    /// The commands and the next start have this setting.
+    pub fn remember(&mut self, setting: &str, value: &str) {
+        self.world.settings.insert(setting.to_owned(), value.to_owned());
+    }
+
     /// A panic was ordered.
     pub fn may_panic(&mut self) {
         self.may_panic = true;
