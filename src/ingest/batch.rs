@@ -15,14 +15,13 @@ use super::{
     BatchOutcome, Content, Item, Outcome, Settings, decide,
     fold::Fold,
     item::next_offsets,
-    judged::{Judged, UNKNOWN_BADGE_CLASS, tally},
+    judged::{Judged, tally},
     memory::{Learnt, Memory, Overlay},
+    requests::{Request, request_of, requested},
 };
 use crate::{
     domain::{
         Event, EventBody, LearnerId,
-        award::{Decision, Reason, RuleKind},
-        badge_class::{BadgeClassId, BadgeClassKey},
         facts::{CertificateFact, EnrollmentFact},
     },
     failpoint::{Place, hit},
@@ -52,9 +51,6 @@ pub struct Batch {
     /// What was stored last of each partition that is held.
     last: BTreeMap<(String, i32), i64>,
 }
-
-/// The award that a `badge.requested` asks for.
-type Request = (LearnerId, BadgeClassId, String);
 
 impl Batch {
     /// A writer that remembers nothing yet.
@@ -338,83 +334,4 @@ fn take(fold: &mut Fold, event: &Event, course: Option<CourseId>, settings: &Set
         // What these bring is found elsewhere.
         EventBody::CourseUpdated { .. } | EventBody::BadgeRequested { .. } => false,
     }
-}
-
-/// Adds the decisions that were asked for, and judges the requests for badge classes that do not exist.
-fn requested(
-    tx: &mut Tx<'_>,
-    items: &[&Item],
-    fold: &Fold,
-    known: &mut Overlay<'_>,
-    decisions: &mut Vec<Decision>,
-    outcomes: &mut [Judged],
-) -> Result<BTreeMap<usize, Request>, StoreError> {
-    let asked: Vec<(usize, &Event, BadgeClassKey)> = items
-        .iter()
-        .enumerate()
-        .filter_map(|(n, item)| {
-            let event = item.event()?;
-            Some((n, event, requested_class(event)?))
-        })
-        .collect();
-    known.badge_classes(tx, asked.iter().map(|(_, _, key)| key))?;
-    let mut requests = BTreeMap::new();
-    for (n, event, key) in asked {
-        let EventBody::BadgeRequested {
-            learner,
-            evidence_url,
-            idempotency_key,
-            ..
-        } = &event.body
-        else {
-            continue;
-        };
-        let Some(badge_class) = known.badge_class(&key) else {
-            outcomes[n] = Judged::Unprocessable(UNKNOWN_BADGE_CLASS.0);
-            continue;
-        };
-        if fold.is_retired(learner.id) {
-            continue;
-        }
-        let decision = Decision {
-            learner: learner.id,
-            badge_class,
-            badge_class_key: key,
-            idempotency_key: idempotency_key.clone(),
-            reason: Reason {
-                rule: RuleKind::Requested,
-                by_backfill: false,
-                threshold: None,
-                count: None,
-                configuration_id: None,
-                event_id: Some(event.stamp.event_id.clone()),
-                event_time: Some(event.stamp.time),
-            },
-            evidence_url: evidence_url.clone(),
-        };
-        requests.insert(n, request_of(&decision));
-        decisions.push(decision);
-    }
-    Ok(requests)
-}
-
-/// The badge class that an event asks for.
-fn requested_class(event: &Event) -> Option<BadgeClassKey> {
-    match &event.body {
-        EventBody::BadgeRequested {
-            slug,
-            issuing_component,
-            course,
-            ..
-        } => Some(BadgeClassKey {
-            slug: slug.clone(),
-            issuing_component: issuing_component.clone(),
-            course_id: course.as_ref().map(ToString::to_string).unwrap_or_default(),
-        }),
-        _ => None,
-    }
-}
-
-fn request_of(decision: &Decision) -> Request {
-    (decision.learner, decision.badge_class, decision.idempotency_key.clone())
 }

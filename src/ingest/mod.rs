@@ -15,6 +15,7 @@ mod lanes;
 mod memory;
 mod outcome;
 mod replay;
+mod requests;
 #[cfg(test)]
 mod tests;
 
