@@ -240,7 +240,7 @@ fn latency(kafka: &RealKafka) {
         quantiles(found)
     );
     println!("  of it, event to a plain reader: {}", quantiles(echo.all()));
-    let stages = "SELECT format('decided to issued: p50 %s p99 %s max %s ms; issued to acknowledged: p50 %s p99 %s max %s ms', \
+    let stages = "SELECT format('decided to issued: p50 %s p99 %s max %s ms; issued to marked as published: p50 %s p99 %s max %s ms', \
          p[1], p[2], p[3], q[1], q[2], q[3]) AS line FROM (SELECT \
          percentile_disc(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (ORDER BY round(1000 * extract(epoch FROM o.created_at - a.created_at))) AS p, \
          percentile_disc(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (ORDER BY round(1000 * extract(epoch FROM o.published_at - o.created_at))) AS q \
