@@ -64,7 +64,7 @@ metrics! {
     /// Records taken from Kafka, by what became of them: applied, stale, ignored, dead_lettered.
     events: IntCounterVec("events_total", ["topic", "outcome"]),
     /// Records in one batch.
-    ingest_batch_events: Histogram("ingest_batch_events"; [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]),
+    ingest_batch_events: Histogram("ingest_batch_events"; [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 4000.0]),
     /// Seconds from the first record of a batch in hand to its commit.
     ingest_batch_duration: Histogram("ingest_batch_duration_seconds"; LATENCY),
     /// Records of a partition that are not yet committed.
