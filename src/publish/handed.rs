@@ -17,8 +17,8 @@ use crate::{
 
 /// Handovers that wait, at most: whoever finds no room claims nothing, and the relay claims it.
 const WAITING: usize = 8;
-/// What waited longer is given back: it may take as long as the producer tries to deliver, and the lease would be over.
-const FRESH: Duration = Duration::from_secs(25);
+/// What waited longer is given back: little of its lease is left.
+const FRESH: Duration = Duration::from_secs(10);
 /// So long does what was sent gather before it is marked: nobody waits for it, and a transaction costs the same for many.
 const MARK_EVERY: Duration = Duration::from_millis(50);
 

@@ -34,6 +34,10 @@ pub struct ClaimedEvent {
 /// what came of the record before it ends.
 pub const LEASE: TimeDelta = TimeDelta::seconds(150);
 
+/// The same for what is claimed as it is written: enough for it to be sent as ever, and little to wait for when its
+/// process dies. If Kafka takes longer than that, another relay may send it, too, under the same id.
+pub const HANDOVER_LEASE: TimeDelta = TimeDelta::seconds(30);
+
 /// Events that the transaction which wrote them claimed for the relay of its own process, which spares a claim.
 #[derive(Debug)]
 pub struct Handover {
