@@ -159,6 +159,21 @@ pub struct Reason {
     pub event_time: Option<DateTime<Utc>>,
 }
 
+impl Reason {
+    /// Somebody asked for it: with this event, or by the API (`None`); at this time.
+    pub fn requested(event_id: Option<String>, time: DateTime<Utc>) -> Self {
+        Self {
+            rule: RuleKind::Requested,
+            by_backfill: false,
+            threshold: None,
+            count: None,
+            configuration_id: None,
+            event_id,
+            event_time: Some(time),
+        }
+    }
+}
+
 /// A decision: this learner gets this badge, for this reason. Not yet stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         Event, EventBody, LearnerId,
-        award::{Decision, Reason, RuleKind},
+        award::{Decision, Reason},
         badge_class::{BadgeClassId, BadgeClassKey},
     },
     store::{StoreError, Tx},
@@ -61,15 +61,7 @@ pub(super) fn requested(
             badge_class,
             badge_class_key: key,
             idempotency_key: idempotency_key.clone(),
-            reason: Reason {
-                rule: RuleKind::Requested,
-                by_backfill: false,
-                threshold: None,
-                count: None,
-                configuration_id: None,
-                event_id: Some(event.stamp.event_id.clone()),
-                event_time: Some(event.stamp.time),
-            },
+            reason: Reason::requested(Some(event.stamp.event_id.clone()), event.stamp.time),
             evidence_url: evidence_url.clone(),
         };
         requests.insert(n, request_of(&decision));

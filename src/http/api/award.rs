@@ -255,15 +255,7 @@ fn decide(
         badge_class,
         badge_class_key: class.key,
         idempotency_key: request.idempotency_key.clone(),
-        reason: Reason {
-            rule: RuleKind::Requested,
-            by_backfill: false,
-            threshold: None,
-            count: None,
-            configuration_id: None,
-            event_id: None,
-            event_time: Some(tx.now()?.and_utc()),
-        },
+        reason: Reason::requested(None, tx.now_utc()?),
         evidence_url: request.evidence_url.clone(),
     };
     let is_new = !stored::insert_decisions(tx, std::slice::from_ref(&decision))?.is_empty();
