@@ -26,7 +26,7 @@ use crate::{
     },
     failpoint::{Place, hit},
     store::{
-        Store, StoreError, Tx,
+        Store, StoreError, TRIES_LAST, Tx,
         awards::{self, AwardKey, IssuedAtOnce},
         courses::CourseId,
         dead_letters::{self, NewDeadLetter},
@@ -74,7 +74,11 @@ impl Batch {
         let lanes = Arc::clone(&self.settings.lanes);
         let mut shares = lanes.split(items);
         let mut whole = BatchOutcome::of(items.len());
+        let begun = Instant::now();
         loop {
+            if begun.elapsed() >= TRIES_LAST {
+                shares.join();
+            }
             let held = (!shares.lanes.is_empty()).then(|| lanes.hold(&shares.lanes));
             let mut places = held
                 .as_ref()
@@ -88,7 +92,7 @@ impl Batch {
             }
             let share: Vec<&Item> = places.iter().map(|place| &items[*place]).collect();
             let next = if is_last { next_offsets(items) } else { Vec::new() };
-            whole.add(self.write(&share, &next)?, &places);
+            whole.add(self.write(&share, &next, begun)?, &places);
             if is_last {
                 return Ok(whole);
             }
@@ -113,7 +117,7 @@ impl Batch {
         self.memory.forget();
     }
 
-    fn write(&mut self, items: &[&Item], next: &[NextOffset]) -> Result<BatchOutcome, StoreError> {
+    fn write(&mut self, items: &[&Item], next: &[NextOffset], begun: Instant) -> Result<BatchOutcome, StoreError> {
         let Self {
             store,
             rules,
@@ -134,7 +138,7 @@ impl Batch {
         let handover = settings.relay.as_ref().and_then(|relay| relay.try_reserve().ok());
         let lease = handover.as_ref().map(|_| outbox::HANDOVER_LEASE);
         let claimed_at = Instant::now();
-        let written = store.batch_transaction("ingest", |tx| {
+        let written = store.batch_transaction("ingest", begun, |tx| {
             hit(Place::Begun)?;
             positions::check(tx, &known)?;
             let done = work(tx, items, rules, settings, memory, lease, dead_letters::insert)?;

@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Lanes {
     busy: Mutex<Vec<bool>>,
     freed: Condvar,
+    pub(super) patience: Duration,
 }
 
 /// The places of a batch's records, each with the order of the records.
@@ -47,6 +48,15 @@ pub(super) struct Held<'a> {
     is_ours: bool,
 }
 
+impl Shares {
+    /// Makes one share of them all.
+    pub(super) fn join(&mut self) {
+        let lanes = std::mem::take(&mut self.lanes);
+        self.rest.extend(lanes.into_values().flatten());
+        self.rest.sort_unstable();
+    }
+}
+
 impl Lanes {
     /// The lanes of a process with so many consumers.
     pub fn of_consumers(consumers: usize) -> Self {
@@ -54,6 +64,7 @@ impl Lanes {
         Self {
             busy: Mutex::new(vec![false; number]),
             freed: Condvar::new(),
+            patience: PATIENCE,
         }
     }
 
@@ -89,7 +100,7 @@ impl Lanes {
         let free = |busy: &[bool]| wanted.keys().copied().find(|lane| !busy[*lane]);
         let waited = self
             .freed
-            .wait_timeout_while(self.busy(), PATIENCE, |busy| free(busy).is_none());
+            .wait_timeout_while(self.busy(), self.patience, |busy| free(busy).is_none());
         let (mut busy, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let found = free(&busy);
         let lane = found

@@ -60,9 +60,9 @@ use crate::{clock::Clock, retry::Backoff, telemetry::Metrics};
 
 /// So often in all is a transaction tried that others are in the way of.
 const TRIES: u32 = 5;
-/// No new try of a transaction begins after this long: whoever polls Kafka has to come back in time, and one try may take
-/// a minute.
-const TRIES_LAST: Duration = Duration::from_secs(90);
+/// No new try of a transaction, or of the transactions of one batch, begins after this long: whoever polls Kafka has to
+/// come back in time, and one try may take a minute.
+pub const TRIES_LAST: Duration = Duration::from_secs(90);
 
 /// Where the database is and how much of it one process uses.
 #[derive(Debug, Clone)]
@@ -134,13 +134,14 @@ impl Store {
 
     /// The same for a batch of facts: under the shared fence of the configuration, and with statements that find each of
     /// a batch's rows by its index. Until its tables are large, PostgreSQL would rather read them whole, twenty
-    /// milliseconds a batch instead of one.
+    /// milliseconds a batch instead of one. Its tries are bounded from when the whole batch `begun`.
     pub fn batch_transaction<T>(
         &self,
         name: &'static str,
-        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
+        begun: Instant,
+        mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.transaction_after(&self.batch_preamble, name, work)
+        self.retried(name, begun, || self.try_transaction(&self.batch_preamble, &mut work))
     }
 
     /// The same for what may as well be done again: it does not wait for the disk, and a crash of PostgreSQL, not one of
@@ -159,15 +160,15 @@ impl Store {
         name: &'static str,
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.retried(name, || self.try_transaction(preamble, &mut work))
+        self.retried(name, Instant::now(), || self.try_transaction(preamble, &mut work))
     }
 
     fn retried<T>(
         &self,
         name: &'static str,
+        begun: Instant,
         mut attempt: impl FnMut() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let begun = Instant::now();
         let mut tries = 1;
         loop {
             match attempt() {
@@ -193,7 +194,7 @@ impl Store {
         name: &'static str,
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.retried(name, || {
+        self.retried(name, Instant::now(), || {
             let _writer = self.writer();
             self.connect().and_then(|mut conn| {
                 let mut open = connection::OpenTransaction::begin(&mut conn.conn, "")?;

@@ -1,6 +1,6 @@
 //! Large batches, a transaction for each lane.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use diesel::{QueryDsl, RunQueryDsl};
 
@@ -118,9 +118,27 @@ fn a_lane_is_held_by_one_and_who_wants_any_gets_a_free_one() {
         drop(second);
         assert_eq!(third.join().expect("no panic"), 1, "the one that was given back");
     });
-    // Who holds it may be waiting for a database: after a while one goes on, and takes nothing away from it.
+}
+
+#[test]
+fn a_lane_is_not_waited_for_without_end() {
+    let mut lanes = Lanes::of_consumers(2);
+    lanes.patience = Duration::ZERO;
+    let wanted = |those: &[usize]| those.iter().map(|lane| (*lane, Vec::new())).collect();
+    let first = lanes.hold(&wanted(&[0]));
+    // Who holds it may be waiting for a database: one goes on, and takes nothing away from it.
     drop(lanes.hold(&wanted(&[0])));
     assert_eq!(lanes.hold(&wanted(&[0, 3])).lane, 3, "it is still held");
     drop(first);
     assert_eq!(lanes.hold(&wanted(&[0, 3])).lane, 0);
+}
+
+#[test]
+fn joined_shares_are_the_batch_in_its_order() {
+    let items = records();
+    let mut shares = Lanes::of_consumers(2).split(&items);
+    assert!(!shares.lanes.is_empty());
+    shares.join();
+    assert_eq!(shares.lanes.len(), 0);
+    assert_eq!(shares.rest, (0..items.len()).collect::<Vec<_>>());
 }
