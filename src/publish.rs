@@ -3,7 +3,7 @@
 //! A row is claimed, sent, acknowledged, marked: one that was acknowledged and not marked is sent again, with the same
 //! id. Of each learner only the first unpublished event can be claimed, so first appearances keep their order.
 
-mod handed;
+pub(crate) mod handed;
 mod refusals;
 mod sending;
 pub(crate) mod sent;

@@ -16,11 +16,11 @@ use crate::{
 };
 
 /// Handovers that wait, at most: whoever finds no room claims nothing, and the relay claims it.
-const WAITING: usize = 8;
+pub(crate) const WAITING: usize = 8;
 /// What waited longer is given back: little of its lease is left.
-const FRESH: Duration = Duration::from_secs(10);
+pub(crate) const FRESH: Duration = Duration::from_secs(10);
 /// So long does what was sent gather before it is marked: nobody waits for it, and a transaction costs the same for many.
-const MARK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const MARK_EVERY: Duration = Duration::from_millis(50);
 
 type SentEvents = Sent<ClaimedEvent, SendError>;
 
@@ -78,7 +78,7 @@ impl Publisher {
         mut sent: mpsc::Receiver<SentEvents>,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
-        let mut patience = Patience::new("publish: marking");
+        let mut patience = Patience::new("publish: marking what was handed over");
         while let Some(mut all) = sent.recv().await {
             tokio::select! {
                 () = stop.cancelled() => {}

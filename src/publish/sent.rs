@@ -1,6 +1,7 @@
 //! What becomes of records by what the brokers said of them: pure.
 
 /// Records that were sent, by what becomes of them.
+#[derive(Debug)]
 pub(crate) struct Sent<T, E> {
     /// The brokers have them.
     pub(crate) acknowledged: Vec<T>,

@@ -1,7 +1,7 @@
 //! Every learner against a configuration that was activated: what is reached is found by the real [`evaluate`].
 
 use super::{
-    ingesting::passed,
+    batch::passed,
     open::Open,
     schedule::{Idle, Process},
     world::World,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{ingesting::passed, plan::Content, world::World};
+use super::{batch::passed, plan::Content, world::World};
 use crate::domain::{
     LearnerId,
     award::AwardState,

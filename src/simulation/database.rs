@@ -8,9 +8,7 @@ use std::{
     rc::Rc,
 };
 
-use uuid::Uuid;
-
-use super::schedule::At;
+use super::{outbox::Outgoing, schedule::At};
 use crate::{
     backend::badgr::renewal::Pair as TokenPair,
     domain::{
@@ -56,20 +54,6 @@ pub(super) struct Claimed {
     pub(super) lease_until: At,
     pub(super) posted: bool,
     pub(super) must_look_up: bool,
-}
-
-/// A row of `outbox`.
-#[derive(Debug, Clone)]
-pub(super) struct Outgoing {
-    pub(super) learner: LearnerId,
-    pub(super) seq: u64,
-    pub(super) event: Uuid,
-    pub(super) award: AwardId,
-    pub(super) created: At,
-    pub(super) published: bool,
-    pub(super) lease_until: Option<At>,
-    pub(super) token: u64,
-    pub(super) parked: bool,
 }
 
 /// A configuration that is or was active.
@@ -151,17 +135,18 @@ impl Database {
     }
 
     /// `awards::insert_decisions`
-    pub(super) fn insert_decisions(&mut self, now: At, decisions: &[Decision]) -> usize {
-        let mut new = 0;
+    pub(super) fn insert_decisions(&mut self, now: At, decisions: &[Decision]) -> Vec<AwardId> {
+        let mut new = Vec::new();
         for decision in decisions {
             let (learner, class) = (decision.learner, decision.badge_class);
             // The key of the table, without the hash.
             if self.awards.iter().any(|a| a.learner == learner && a.class == class) {
                 continue;
             }
-            new += 1;
+            let id = AwardId::of(learner, &decision.badge_class_key, &decision.idempotency_key);
+            new.push(id);
             self.awards.push(Award {
-                id: AwardId::of(learner, &decision.badge_class_key, &decision.idempotency_key),
+                id,
                 learner,
                 class,
                 state: AwardState::Pending,
@@ -246,24 +231,36 @@ impl Database {
         let Some(award) = self.fenced(claimed) else {
             return false;
         };
-        award.state = AwardState::Issued;
-        award.posted = true;
-        award.updated = now;
-        award.assertion = Some(assertion);
-        let seq = self.next_seq.entry(claimed.learner).or_insert(1);
-        self.outbox.push(Outgoing {
-            learner: claimed.learner,
-            seq: *seq,
-            event: claimed.id.event_id("badge.awarded"),
-            award: claimed.id,
-            created: now,
-            published: false,
-            lease_until: None,
-            token: 0,
-            parked: false,
-        });
-        *seq += 1;
+        issue(award, now, assertion);
+        let (id, learner) = (award.id, award.learner);
+        self.announce(now, id, learner, None);
         true
+    }
+
+    /// `awards::issue_at_once`, of awards that were decided in this transaction: `store` keeps the assertion of each.
+    /// Returns the events that are claimed: with a lease, the first of each learner if nothing earlier is unpublished.
+    pub(super) fn issue_at_once(
+        &mut self,
+        now: At,
+        new: &[AwardId],
+        lease: Option<u64>,
+        out_of_turn: bool,
+        mut store: impl FnMut(&Award) -> usize,
+    ) -> Vec<Outgoing> {
+        let mut claimed = Vec::new();
+        for id in new {
+            let Some(award) = self.awards.iter_mut().find(|award| award.id == *id) else {
+                continue;
+            };
+            let assertion = store(award);
+            issue(award, now, assertion);
+            let learner = award.learner;
+            let waits = |row: &Outgoing| row.learner == learner && !row.published;
+            let is_first = out_of_turn || !self.outbox.iter().any(waits);
+            let lease_until = lease.filter(|_| is_first).map(|lease| now + lease);
+            claimed.extend(self.announce(now, *id, learner, lease_until));
+        }
+        claimed
     }
 
     /// `awards::resume_blocked`, and by hand what failed.
@@ -284,67 +281,6 @@ impl Database {
         resumed
     }
 
-    /// The rows that are first of their learner, by their places.
-    fn first_unpublished(&self) -> Vec<usize> {
-        let first = |n: &usize| {
-            let row = &self.outbox[*n];
-            let before = |other: &Outgoing| other.learner == row.learner && other.seq < row.seq && !other.published;
-            !row.published && !self.outbox.iter().any(before)
-        };
-        (0..self.outbox.len()).filter(first).collect()
-    }
-
-    /// `outbox::claim`
-    pub(super) fn claim_outbox(&mut self, now: At, limit: usize, lease: u64) -> Vec<Outgoing> {
-        let mut free = self.first_unpublished();
-        free.retain(|n| {
-            let row = &self.outbox[*n];
-            !row.parked && row.lease_until.is_none_or(|until| until < now)
-        });
-        free.sort_by_key(|n| (self.outbox[*n].created, self.outbox[*n].learner, self.outbox[*n].seq));
-        free.truncate(limit);
-        let take = |n: usize| {
-            let row = &mut self.outbox[n];
-            row.token += 1;
-            row.lease_until = Some(now + lease);
-            row.clone()
-        };
-        free.into_iter().map(take).collect()
-    }
-
-    fn held(&mut self, claimed: &Outgoing) -> Option<&mut Outgoing> {
-        self.outbox.iter_mut().find(|row| {
-            row.learner == claimed.learner && row.seq == claimed.seq && row.token == claimed.token && !row.published
-        })
-    }
-
-    /// `outbox::mark_published`
-    pub(super) fn mark_published(&mut self, now: At, claimed: &Outgoing) {
-        let Some(row) = self.held(claimed) else { return };
-        row.published = true;
-        row.lease_until = None;
-        let award = self.awards.iter_mut().find(|award| award.id == claimed.award);
-        if let Some(award) = award.filter(|award| award.state == AwardState::Issued) {
-            award.state = AwardState::Published;
-            award.updated = now;
-        }
-    }
-
-    /// `outbox::release`
-    pub(super) fn release(&mut self, now: At, claimed: &Outgoing, pause: u64) {
-        if let Some(row) = self.held(claimed) {
-            row.lease_until = Some(now + pause);
-        }
-    }
-
-    /// `outbox::park`
-    pub(super) fn park(&mut self, claimed: &Outgoing) {
-        if let Some(row) = self.held(claimed) {
-            row.parked = true;
-            row.lease_until = None;
-        }
-    }
-
     /// When an award is due next.
     pub(super) fn award_due(&self) -> Option<At> {
         let waits = |award: &&Award| {
@@ -359,14 +295,11 @@ impl Database {
         });
         due.min()
     }
+}
 
-    /// When an event can be sent next.
-    pub(super) fn outbox_due(&self) -> Option<At> {
-        if self.outbox.iter().all(|row| row.published) {
-            return None;
-        }
-        let rows = self.first_unpublished();
-        let free = rows.iter().map(|n| &self.outbox[*n]).filter(|row| !row.parked);
-        free.map(|row| row.lease_until.map_or(0, |until| until + 1)).min()
-    }
+fn issue(award: &mut Award, now: At, assertion: usize) {
+    award.state = AwardState::Issued;
+    award.posted = true;
+    award.updated = now;
+    award.assertion = Some(assertion);
 }

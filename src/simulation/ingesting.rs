@@ -1,42 +1,16 @@
-//! A consumer: decoding is left out; folding, evaluating and the breaker before a flood are the real ones.
+//! A consumer: decoding is left out; the breaker before a flood is the real one.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    rc::Rc,
-};
+use std::collections::BTreeSet;
 
 use super::{
-    database::Database,
+    batch::{Record, pair_of, read, write},
     open::Open,
     plan::{Content, Defect},
-    schedule::{Idle, Process, wall},
+    relaying::Handover,
+    schedule::{Idle, Process},
     world::{Down, World},
 };
-use crate::{
-    domain::{
-        CourseKey, LearnerId,
-        award::Decision,
-        evaluate::{LearnerChange, Rules, evaluate},
-        event::Stamp,
-    },
-    ingest::{Breaker, fold::Fold},
-    retry::Backoff,
-    store::{courses::CourseId, facts::Pair},
-};
-
-/// A record in hand.
-#[derive(Clone)]
-struct Record {
-    partition: usize,
-    offset: i64,
-    content: Content,
-}
-
-/// What a batch has read, and is about to write.
-struct Read {
-    fold: Fold,
-    rules: Option<Rc<Rules>>,
-}
+use crate::{domain::LearnerId, ingest::Breaker, publish::handed::WAITING, retry::Backoff};
 
 /// Why a batch was not written.
 enum Failure {
@@ -249,127 +223,25 @@ async fn apply(process: &Process, records: &[Record], last: &[Option<i64>]) -> R
         return Err(Failure::WentBack);
     };
     process.takes(0, 20).await;
+    let (may_hand_over, claimed_at) =
+        process.with(|world| (world.replicas[process.replica].handovers.len() < WAITING, world.now));
     let written = process.transaction("ingest", |world| {
         // A transaction that was ended from outside writes nothing.
         if !world.database.is_open(open.number) {
             return Err(Down);
         }
-        let what = write(world, records, read);
+        let (what, claimed) = write(world, records, read, may_hand_over);
         world.say(process.replica, || what);
         world.database.unlock(open.number);
-        Ok(())
+        Ok(claimed)
     });
-    Ok(written.await.flatten()?)
-}
-
-fn pair_of(record: &Record) -> Option<Pair> {
-    match &record.content {
-        Content::Enrollment(pair, _) | Content::Certificate(pair, _) => Some(*pair),
-        Content::Bad => None,
+    let events = written.await.flatten()?;
+    if !events.is_empty() {
+        process.with(|world| {
+            let handover = Handover { events, claimed_at };
+            world.replicas[process.replica].handovers.push(handover);
+            world.touched = true;
+        });
     }
-}
-
-fn read(world: &World, records: &[Record], learners: &BTreeSet<LearnerId>, last: &[Option<i64>]) -> Option<Read> {
-    let database = &world.database;
-    let kept = |(partition, last): (usize, &Option<i64>)| last.is_none_or(|last| database.positions[partition] >= last);
-    if !last.iter().enumerate().all(kept) {
-        return None;
-    }
-    let rows = learners
-        .iter()
-        .filter_map(|learner| database.learners.get(learner))
-        .cloned()
-        .collect();
-    let pairs: BTreeSet<Pair> = records.iter().filter_map(pair_of).collect();
-    let pairs: Vec<Pair> = pairs.into_iter().collect();
-    let known: Vec<_> = pairs
-        .iter()
-        .filter_map(|pair| Some((*pair, database.facts.get(pair)?.clone())))
-        .collect();
-    let learners: Vec<LearnerId> = learners.iter().copied().collect();
-    let mut fold = Fold::new(&learners, rows, &pairs, known);
-    let arrival = |stamp: &Stamp, record: &Record| match world.has(Defect::NoMerge) {
-        // What comes last is the newest.
-        true => Stamp {
-            time: wall(
-                1_000_000 + world.now * 8 + u64::try_from(record.offset % 8).unwrap_or_default(),
-                0,
-            ),
-            ..stamp.clone()
-        },
-        false => stamp.clone(),
-    };
-    for record in records {
-        match record.content.clone() {
-            Content::Enrollment(pair, mut fact) => {
-                fact.stamp = arrival(&fact.stamp, record);
-                fold.enroll(pair, fact);
-            }
-            Content::Certificate(pair, mut fact) => {
-                fact.stamp = arrival(&fact.stamp, record);
-                fold.certify(pair, fact);
-            }
-            Content::Bad => {}
-        }
-    }
-    fold.count();
-    let rules = database.active().map(|active| Rc::clone(&active.rules));
-    Some(Read { fold, rules })
-}
-
-/// Facts, decisions, dead letters, positions.
-fn write(world: &mut World, records: &[Record], read: Read) -> String {
-    let Read { fold, rules } = read;
-    let courses = &world.catalogue.courses;
-    let key = |course: &CourseId| courses[usize::try_from(course.0).unwrap_or_default()].clone();
-    let database = &mut world.database;
-    for (pair, facts) in fold.new_facts().into_iter().chain(fold.changed_facts()) {
-        database.facts.insert(pair, facts.clone());
-    }
-    for learner in fold.new_learners().into_iter().chain(fold.changed_learners()) {
-        database.learners.insert(learner.id, learner.clone());
-    }
-    let mut decisions: Vec<Decision> = Vec::new();
-    if let Some(rules) = &rules {
-        for held in fold.gaining() {
-            let newly: Vec<CourseKey> = held.newly_passed.iter().map(key).collect();
-            let change = LearnerChange {
-                learner: held.learner.id,
-                before: held.before,
-                after: held.learner.progress,
-                newly_passed: &newly,
-                passed: &passed(database, courses, held.learner.id),
-                cause: held.cause.as_ref(),
-            };
-            decisions.extend(evaluate(rules, &change));
-        }
-    }
-    let new = database.insert_decisions(world.now, &decisions);
-    for record in records {
-        if let Content::Bad = record.content {
-            database.letters.push((record.partition, record.offset));
-        }
-        database.positions[record.partition] = record.offset + 1;
-    }
-    if new > 0 {
-        world.touched = true;
-    }
-    let (number, positions) = (records.len(), &database.positions);
-    format!(
-        "has written {number} records, up to {positions:?}; {new} of {} decisions are new",
-        decisions.len()
-    )
-}
-
-/// `facts::passed_courses`
-pub(super) fn passed(database: &Database, courses: &[CourseKey], learner: LearnerId) -> HashSet<CourseKey> {
-    let is_passed = |(course, _): &(usize, &CourseKey)| {
-        let course = CourseId(i32::try_from(*course).unwrap_or_default());
-        database
-            .facts
-            .get(&(learner, course))
-            .is_some_and(|facts| facts.is_passed())
-    };
-    let passed = courses.iter().enumerate().filter(is_passed);
-    passed.map(|(_, key)| key.clone()).collect()
+    Ok(())
 }

@@ -8,6 +8,7 @@
 
 mod backfilling;
 mod badgr;
+mod batch;
 mod broker;
 mod chance;
 mod check;
@@ -15,6 +16,7 @@ mod database;
 mod ingesting;
 mod issuing;
 mod open;
+mod outbox;
 mod people;
 mod plan;
 mod relaying;

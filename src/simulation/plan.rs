@@ -36,6 +36,8 @@ pub(super) enum Defect {
     NoFence,
     /// Facts are read without holding the learner's row.
     NoLock,
+    /// An event is claimed as it is written, though an earlier one of its learner is not published yet.
+    ClaimedOutOfTurn,
     /// A server that fails again and again is asked all the same.
     NoBreaker,
     /// A server that asks for time is not given it.
@@ -49,7 +51,7 @@ pub(super) enum Defect {
 }
 
 impl Defect {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::NoLookUp,
         Self::NoGuard,
         Self::NoFencing,
@@ -58,6 +60,7 @@ impl Defect {
         Self::AnyOrder,
         Self::NoFence,
         Self::NoLock,
+        Self::ClaimedOutOfTurn,
         Self::NoBreaker,
         Self::NoRetryAfter,
         Self::NoMerge,
@@ -163,6 +166,8 @@ pub(super) struct Plan {
     pub(super) faults: Faults,
     /// By how much each process's wall clock is ahead.
     pub(super) skews: [i64; 3],
+    /// What an event brings is issued with the decision, and its announcement handed to the relay of the same process.
+    pub(super) at_once: bool,
     /// The server refuses a second award of a badge, as far as it sees the first.
     pub(super) refuses_duplicates: bool,
     /// How long its tokens live.
@@ -214,6 +219,7 @@ impl Plan {
             heal_at,
             faults,
             skews,
+            at_once: seed % 4 == 3,
             refuses_duplicates: chance.once_in(3),
             token_life: [60_000, 300_000, 3_600_000, 86_400_000][chance.index(4)],
             poll: 1 + chance.index(6),

@@ -20,5 +20,7 @@ pub(super) fn start(outside: &Process, replica: usize) {
     process.spawn(issuing.clone().claim_awards());
     process.spawn(issuing.probe());
     process.spawn(relaying::relay(process.clone()));
+    process.spawn(relaying::relay_handed(process.clone()));
+    process.spawn(relaying::mark_handed(process.clone()));
     process.spawn(backfilling::backfill(process.clone()));
 }

@@ -33,6 +33,10 @@ pub(super) enum Idle {
     Awards,
     /// Events that are to be sent.
     Outbox,
+    /// Events that were handed over to this process's relay.
+    Handovers,
+    /// What became of those.
+    Handed,
     /// A configuration whose backfill is open.
     Backfill,
     /// The answer of this process's token task.

@@ -124,7 +124,7 @@ fn said_of(defect: Defect) -> &'static str {
         Defect::NoFencing => "award",
         Defect::OffsetsFirst | Defect::NoMerge => "and the newest is",
         Defect::MarkFirst => "announced under 0 numbers",
-        Defect::AnyOrder => "came number",
+        Defect::AnyOrder | Defect::ClaimedOutOfTurn => "came number",
         Defect::NoFence => "qualifies for",
         Defect::NoLock => "is known to have",
         Defect::NoBreaker => "though Badgr fails",

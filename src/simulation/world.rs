@@ -4,13 +4,18 @@ use std::{collections::BTreeMap, rc::Rc, time::Instant};
 
 use super::{
     badgr::Badgr,
-    broker::Broker,
+    broker::{Broker, SendFailure},
     chance::Chance,
     database::Database,
+    outbox::Outgoing,
     plan::{Catalogue, Defect, Plan},
+    relaying::Handover,
     schedule::{Asked, At, Fate, Idle, OUTSIDE, Process},
 };
-use crate::domain::award::{AwardId, AwardState};
+use crate::{
+    domain::award::{AwardId, AwardState},
+    publish::sent::Sent,
+};
 
 /// A process of the service.
 #[derive(Debug, Default)]
@@ -21,6 +26,9 @@ pub(super) struct Replica {
     stalled_until: At,
     /// Where its consumer reads on; `None` where it does not.
     pub(super) positions: Vec<Option<(u64, i64)>>,
+    /// Events that were claimed as they were written, for its relay; and what became of them, not yet marked.
+    pub(super) handovers: Vec<Handover>,
+    pub(super) handed: Vec<Sent<Outgoing, SendFailure>>,
     /// The badge server asked it for time until then.
     pub(super) asked_to_wait: At,
     /// Calls of the badge server that failed one after the other, none of them with a wish for time.
@@ -197,6 +205,8 @@ impl World {
         let process = &mut self.replicas[replica];
         process.up = false;
         (process.asked_to_wait, process.left_alone, process.failed) = (0, (0, 0, 0), 0);
+        process.handovers.clear();
+        process.handed.clear();
         process.positions.iter_mut().for_each(|position| *position = None);
         self.chance.between(100, 60_000)
     }
@@ -218,6 +228,8 @@ impl World {
                     .then_some(self.now + 500),
                 false => self.database.outbox_due(),
             },
+            Idle::Handovers => (!self.replicas[replica].handovers.is_empty()).then_some(0),
+            Idle::Handed => (!self.replicas[replica].handed.is_empty()).then_some(0),
             Idle::Backfill => {
                 let active = self.database.active().filter(|active| !active.done);
                 active.map(|active| active.until)
