@@ -1,5 +1,5 @@
-//! Three processes, Kafka, PostgreSQL and a Badgr, and everything that can go wrong with them at once, by lot; then
-//! peace, and four independent records that must agree (RELIABILITY.md, T2).
+//! Three processes, Kafka, PostgreSQL and a Badgr, or the built-in issuer, and everything that can go wrong with them at
+//! once, by lot; then peace, and the independent records of what happened that must agree (RELIABILITY.md, T2).
 //!
 //! `ACCOLADE_TEST_SEED` sends the same and does the same; `ACCOLADE_CHAOS_SECONDS` is how long.
 
@@ -22,7 +22,7 @@ use crate::harness::world::{Plan, World, seed};
 use crate::ledgers;
 use crate::lives::{RULES, Rules, Script, import_badge_classes, set_rules};
 
-use nemesis::{Dependencies, History};
+use nemesis::{Dependencies, History, Issuer};
 
 /// How long things go wrong, unless told otherwise.
 const DURATION: Duration = Duration::from_secs(60);
@@ -38,12 +38,13 @@ fn duration() -> Duration {
     })
 }
 
-fn dependencies(ledger: &Path) -> Dependencies {
+fn dependencies(issuer: Issuer, ledger: &Path) -> Dependencies {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let badgr = FakeBadgr::builder().ledger(ledger).start();
     let badgr = runtime.expect("a runtime").block_on(badgr);
     let postgres = Postgres::own();
     Dependencies {
+        issuer,
         postgres_proxy: Proxy::before(postgres.port()),
         badgr_proxy: Proxy::before(badgr.port()),
         postgres,
@@ -56,12 +57,14 @@ fn dependencies(ledger: &Path) -> Dependencies {
 fn plan(all: &Dependencies, url: &str) -> Plan {
     let mut plan = Plan::new();
     plan.database(Database::by_way_of(url));
-    plan.badgr(all.badgr());
+    if all.issuer == Issuer::Badgr {
+        plan.badgr(all.badgr());
+        plan.set(
+            "BADGR_BASE_URL",
+            &format!("http://127.0.0.1:{}", all.badgr_proxy.port()),
+        );
+    }
     plan.kafka(&all.kafka);
-    plan.set(
-        "BADGR_BASE_URL",
-        &format!("http://127.0.0.1:{}", all.badgr_proxy.port()),
-    );
     plan.set(
         "KAFKA_BOOTSTRAP_SERVERS",
         &format!("127.0.0.1:{}", all.kafka.proxy().port()),
@@ -195,9 +198,9 @@ struct Scene {
 
 impl Scene {
     /// The processes run this program; the first rules are active.
-    fn new(program: &str) -> Self {
+    fn new(issuer: Issuer, program: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let all = dependencies(&directory.path().join("ledger"));
+        let all = dependencies(issuer, &directory.path().join("ledger"));
         let url = all.postgres.database();
         let proxied = url.replace(&all.postgres.port().to_string(), &all.postgres_proxy.port().to_string());
         let mut plan = plan(&all, &proxied);
@@ -235,11 +238,14 @@ impl Scene {
             settle(&self.world, &self.topics, peace);
             self.apps.iter().for_each(BinaryApp::wait_until_ready);
             println!("ready {:.0?} after peace", peace.elapsed());
-            // What was held back between the look at its lease and the request may be there twice (RELIABILITY.md §3).
-            println!("{}", self.world.cli(&["audit-backend", "--repair"]).trim());
+            if self.all.issuer == Issuer::Badgr {
+                // What was held back between the look at its lease and the request may be there twice (RELIABILITY.md §3).
+                println!("{}", self.world.cli(&["audit-backend", "--repair"]).trim());
+            }
         }));
         println!("done {:.0?} after peace", peace.elapsed());
-        let mut violations = ledgers::violations(script, last, &self.world.database, self.all.badgr(), &self.topics);
+        let badgr = (self.all.issuer == Issuer::Badgr).then(|| self.all.badgr());
+        let mut violations = ledgers::violations(script, last, &self.world.database, badgr, &self.topics);
         violations.extend(settled.err().map(|_| "it did not come to rest".to_owned()));
         violations.extend(histories.iter().flat_map(|history| history.violations.clone()));
         for (number, app) in self.apps.iter().enumerate() {
@@ -262,8 +268,18 @@ impl Scene {
 
 #[test]
 fn whatever_goes_wrong_at_once_each_badge_is_there_once() {
+    torment(Issuer::Badgr);
+}
+
+#[test]
+fn whatever_goes_wrong_at_once_each_badge_of_the_built_in_issuer_is_there_once() {
+    torment(Issuer::BuiltIn);
+}
+
+/// Everything goes wrong for a while.
+fn torment(issuer: Issuer) {
     let duration = duration();
-    let mut scene = Scene::new(&program());
+    let mut scene = Scene::new(issuer, &program());
     let seed = scene.seed;
     let script = Script::new(duration, seed);
     let start = Instant::now();
@@ -286,7 +302,7 @@ fn two_releases_at_once_lose_and_double_nothing() {
     let duration = duration();
     let (older, newer) = (std::env::var("ACCOLADE_PREVIOUS_BIN"), program());
     let older = older.expect("ACCOLADE_PREVIOUS_BIN names a program");
-    let mut scene = Scene::new(&older);
+    let mut scene = Scene::new(Issuer::Badgr, &older);
     let script = Script::new(duration, scene.seed);
     let start = Instant::now();
     let mut history = History::new(start);

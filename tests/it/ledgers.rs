@@ -1,4 +1,4 @@
-//! Four independent records, one against the other: what was sent, the database, Badgr's ledger, the topics.
+//! Independent records, one against the other: what was sent, the database, Badgr's ledger where it issues, the topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub fn violations(
     script: &Script,
     last: &Rules,
     database: &Database,
-    badgr: &FakeBadgr,
+    badgr: Option<&FakeBadgr>,
     topics: &Topics,
 ) -> Vec<String> {
     let awarded = topics.awarded();
@@ -24,7 +24,10 @@ pub fn violations(
     found.extend(order(&awarded));
     found.extend(facts(script, database));
     found.extend(awards(script, last, database, &announced));
-    found.extend(at_badgr(script, badgr, &announced));
+    match badgr {
+        Some(badgr) => found.extend(at_badgr(script, badgr, &announced)),
+        None => found.extend(issued(database, &announced)),
+    }
     found.extend(letters(script, database, topics));
     found
 }
@@ -163,6 +166,22 @@ fn at_badgr(script: &Script, badgr: &FakeBadgr, announced: &BTreeMap<Held, Strin
             .map(|(id, email)| format!("Badgr holds {id} of {email}, which nobody announced")),
     );
     found
+}
+
+/// I3, with the built-in issuer: the assertions that are stored are those that were announced.
+fn issued(database: &Database, announced: &BTreeMap<Held, String>) -> Vec<String> {
+    let sql = "SELECT a.learner_id || ' ' || a.assertion_url || ' ' || \
+               CASE WHEN b.course_id = '' THEN b.slug ELSE b.course_id END AS line \
+               FROM assertion a JOIN badge_class b ON b.id = a.badge_class_id WHERE a.revoked_at IS NULL";
+    let stored: BTreeSet<String> = database.lines(sql).into_iter().collect();
+    let expected: BTreeSet<String> = announced
+        .iter()
+        .map(|((learner, badge), url)| format!("{learner} {url} {badge}"))
+        .collect();
+    let wrong = stored.symmetric_difference(&expected);
+    wrong
+        .map(|line| format!("learner, assertion, badge: {line}: stored and announced differ"))
+        .collect()
 }
 
 /// What is no event was set aside, each record once, and passed on.

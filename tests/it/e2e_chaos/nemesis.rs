@@ -152,8 +152,18 @@ pub fn terminate(app: &BinaryApp) -> (Option<i32>, Duration) {
     (app.ended().and_then(|status| status.code()), time)
 }
 
+/// Who issues the badges.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Issuer {
+    Badgr,
+    /// The processes themselves, with the decision: nothing is asked outside.
+    BuiltIn,
+}
+
 /// What the processes depend on.
 pub struct Dependencies {
+    /// With the built-in issuer nobody asks Badgr.
+    pub issuer: Issuer,
     pub postgres: Postgres,
     pub postgres_proxy: Proxy,
     pub kafka: RealKafka,
@@ -224,18 +234,13 @@ pub fn trouble_dependencies(
         BadgrCrash, BrokerCrash, Cut, DatabaseCrash, Faults, Outage, Reset, Rules, Silent, Slow, TokensExpire,
     };
     let mut history = History::new(start);
-    let mut troubles = vec![
-        DatabaseCrash,
-        BrokerCrash,
-        BadgrCrash,
-        Outage,
-        Faults,
-        Faults,
-        TokensExpire,
-        Slow,
-        Rules,
-    ];
-    troubles.extend((0..3).flat_map(|way| [Reset(way), Cut(way), Silent(way)]));
+    let mut troubles = vec![DatabaseCrash, BrokerCrash, Rules];
+    let mut ways = 2;
+    if all.issuer == Issuer::Badgr {
+        troubles.extend([BadgrCrash, Outage, Faults, Faults, TokensExpire, Slow]);
+        ways = 3;
+    }
+    troubles.extend((0..ways).flat_map(|way| [Reset(way), Cut(way), Silent(way)]));
     let mut deck = Deck::new(troubles, seed);
     let mut rules = 0;
     while start.elapsed() < duration {
