@@ -199,10 +199,7 @@ pub(super) fn work(
     let (mut fold, mut outcomes) = fold(tx, items, &known, settings)?;
     hit(Place::Locked)?;
     fold.count();
-    learners::insert(tx, &fold.new_learners())?;
-    facts::insert(tx, &fold.new_facts())?;
-    facts::update(tx, &fold.changed_facts())?;
-    learners::update(tx, &fold.changed_learners())?;
+    facts::write(tx, &fold.changes())?;
     hit(Place::FactsWritten)?;
 
     let mut decisions = Vec::new();

@@ -7,7 +7,11 @@ use crate::{
         event::{LearnerDetails, Stamp},
         facts::{CertificateFact, CourseFacts, EnrollmentFact},
     },
-    store::{courses::CourseId, facts::Pair, learners::Learner},
+    store::{
+        courses::CourseId,
+        facts::{Changes, Pair},
+        learners::Learner,
+    },
     wire::mentions::Person,
 };
 
@@ -205,6 +209,16 @@ impl Fold {
                     of.cause = Some(stamp.clone());
                 }
             }
+        }
+    }
+
+    /// All that is to be written.
+    pub(crate) fn changes(&self) -> Changes<'_> {
+        Changes {
+            new_learners: self.new_learners(),
+            new: self.new_facts(),
+            changed: self.changed_facts(),
+            changed_learners: self.changed_learners(),
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{StoreError, Tx, awards, prepared::Prepare, schema::assertion as assertion_table, unfold};
+use super::{AnyConnection, StoreError, Tx, awards, prepared::Prepare, schema::assertion as assertion_table, unfold};
 use crate::domain::{LearnerId, award::AwardId, badge_class::BadgeClassId};
 
 /// An assertion that is to be stored.
@@ -145,17 +145,26 @@ struct Row {
 
 /// Stores assertions. The caller holds the rows of the learners and has moved the awards to `issued`.
 pub(super) fn insert(tx: &mut Tx<'_>, assertions: &[&NewAssertion]) -> Result<(), StoreError> {
-    let rows: Vec<NewRow<'_>> = assertions.iter().map(|assertion| new_row(assertion)).collect();
-    sql_query(format!(
+    sql_query(inserting(tx.conn, "$1"))
+        .bind::<Text, _>(rows(assertions.iter().copied()))
+        .prepared()
+        .run(tx.conn)?;
+    Ok(())
+}
+
+/// The statement of [`insert`], over the [`rows`] in this parameter.
+pub(super) fn inserting(conn: &AnyConnection, parameter: &str) -> String {
+    format!(
         "/* assertions::insert */ INSERT INTO assertion (learner_id, award_id, id, badge_class_id, backend, \
          backend_id, image_url, assertion_url, evidence_url, issuer, recipient_salt, recipient_hash, data, created_at) \
          SELECT x.* FROM {} WHERE true",
-        unfold::rows(tx.conn, "$1", NEW),
-    ))
-    .bind::<Text, _>(unfold::json(&rows))
-    .prepared()
-    .run(tx.conn)?;
-    Ok(())
+        unfold::rows(conn, parameter, NEW),
+    )
+}
+
+/// These assertions as [`inserting`] takes them.
+pub(super) fn rows<'a>(assertions: impl Iterator<Item = &'a NewAssertion>) -> String {
+    unfold::json(&assertions.map(new_row).collect::<Vec<_>>())
 }
 
 /// The assertion of this public id, revoked or not.

@@ -47,6 +47,8 @@ pub(super) struct Statement<'a, ST = ()> {
     after: &'static str,
     /// What PostgreSQL alone is told at the end, such as `FOR UPDATE`.
     after_on_postgres: &'static str,
+    /// A number after that, as part of a [`Compound`].
+    number: Option<i64>,
     /// The rows for SQLite.
     json: String,
     returns: PhantomData<ST>,
@@ -59,6 +61,7 @@ impl<'a, ST> Statement<'a, ST> {
             columns,
             after,
             after_on_postgres: "",
+            number: None,
             json: String::new(),
             returns: PhantomData,
         }
@@ -67,6 +70,13 @@ impl<'a, ST> Statement<'a, ST> {
     /// Adds what PostgreSQL alone is told at the end.
     pub(super) fn on_postgres(mut self, after: &'static str) -> Self {
         self.after_on_postgres = after;
+        self
+    }
+
+    /// Adds what is told at the end as part of a [`Compound`], and a number to compare with.
+    pub(super) fn compared(mut self, after: &'static str, number: usize) -> Self {
+        self.after_on_postgres = after;
+        self.number = i64::try_from(number).ok();
         self
     }
 
@@ -131,6 +141,59 @@ impl<ST> QueryFragment<Pg> for Statement<'_, ST> {
         out.push_sql(") ");
         out.push_sql(self.after);
         out.push_sql(self.after_on_postgres);
+        if let Some(number) = &self.number {
+            out.push_bind_param::<BigInt, _>(number)?;
+        }
+        Ok(())
+    }
+}
+
+/// Several statements that change rows, in one round trip; of PostgreSQL, where a `WITH` may do so.
+///
+/// Each sees the tables as they were before all of them. They are carried out in no certain order, unless one reads
+/// what another one, named before it, returns.
+pub(super) struct Compound<'a> {
+    parts: Vec<(&'static str, Statement<'a>)>,
+    last: &'static str,
+}
+
+impl<'a> Compound<'a> {
+    /// Of these named statements, none of them without rows; `last` reads what they return.
+    pub(super) fn new(parts: Vec<(&'static str, Statement<'a>)>, last: &'static str) -> Self {
+        Self { parts, last }
+    }
+
+    /// Runs it and returns the number that its last part reads.
+    pub(super) fn number(self, conn: &mut PgConnection) -> Result<i64, StoreError> {
+        Ok(RunQueryDsl::get_result(self, conn)?)
+    }
+}
+
+impl QueryId for Compound<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Compound<'_> {
+    type SqlType = BigInt;
+}
+
+impl RunQueryDsl<PgConnection> for Compound<'_> {}
+
+impl QueryFragment<Pg> for Compound<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH ");
+        for (n, (name, statement)) in self.parts.iter().enumerate() {
+            if n > 0 {
+                out.push_sql(", ");
+            }
+            out.push_sql(name);
+            out.push_sql(" AS (");
+            statement.walk_ast(out.reborrow())?;
+            out.push_sql(")");
+        }
+        out.push_sql(" ");
+        out.push_sql(self.last);
         Ok(())
     }
 }

@@ -6,9 +6,10 @@ use chrono::NaiveDateTime;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp};
 
 use super::{
-    StoreError, Tx,
-    bulk::{Column, Statement},
+    AnyConnection, StoreError, Tx,
+    bulk::{Column, Compound, Statement},
     courses::{CourseId, stamp},
+    learners::{self, Learner},
 };
 use crate::domain::{
     CourseKey, LearnerId,
@@ -72,29 +73,90 @@ pub fn read(tx: &mut Tx<'_>, pairs: &[Pair]) -> Result<Vec<(Pair, CourseFacts)>,
     Ok(facts)
 }
 
-/// Writes facts of pairs that had none, in ascending order of the pairs. The caller holds the learners' rows, and found
-/// nothing of these pairs while it did: nobody else can have written them.
-pub fn insert(tx: &mut Tx<'_>, facts: &[(Pair, &CourseFacts)]) -> Result<(), StoreError> {
-    if facts.is_empty() {
-        return Ok(());
+/// What a batch brings, in ascending order each.
+#[derive(Debug, Default)]
+pub struct Changes<'a> {
+    /// Learners who had no row.
+    pub new_learners: Vec<&'a Learner>,
+    /// Facts of pairs that had none.
+    pub new: Vec<(Pair, &'a CourseFacts)>,
+    /// Facts of pairs that had some.
+    pub changed: Vec<(Pair, &'a CourseFacts)>,
+    /// Learners of whom something is known that was not.
+    pub changed_learners: Vec<&'a Learner>,
+}
+
+/// Writes what a batch brings. The caller holds the rows of the learners that there are, and found nothing of the new
+/// pairs while it did: nobody else can have written them.
+///
+/// Waits for other transactions that are making one of the new learners, and is [`StoreError::Contention`] when these
+/// did: what was decided on nothing must be decided again.
+pub fn write(tx: &mut Tx<'_>, changes: &Changes<'_>) -> Result<(), StoreError> {
+    let Changes {
+        new_learners,
+        new,
+        changed,
+        changed_learners,
+    } = changes;
+    match tx.conn {
+        AnyConnection::Postgres(conn) => {
+            let mut parts = Vec::new();
+            if !new_learners.is_empty() {
+                parts.push(("l", learners::inserting(new_learners).on_postgres(" RETURNING 1")));
+            }
+            if !new.is_empty() {
+                let facts = inserting(new);
+                // Where others made a learner there may be facts as well.
+                let facts = match new_learners.len() {
+                    0 => facts,
+                    made => facts.compared("WHERE (SELECT count(*) FROM l) = ", made),
+                };
+                parts.push(("n", facts));
+            }
+            if !changed.is_empty() {
+                parts.push(("c", updating(changed)));
+            }
+            if !changed_learners.is_empty() {
+                parts.push(("u", learners::updating(changed_learners)));
+            }
+            if parts.is_empty() {
+                return Ok(());
+            }
+            let last = match new_learners.is_empty() {
+                true => "SELECT 0::bigint",
+                false => "SELECT count(*) FROM l",
+            };
+            let made = Compound::new(parts, last).number(conn)?;
+            match usize::try_from(made) == Ok(new_learners.len()) {
+                true => Ok(()),
+                false => Err(learners::MADE_BY_OTHERS),
+            }
+        }
+        AnyConnection::Sqlite(_) => {
+            learners::insert(tx, new_learners)?;
+            if !new.is_empty() {
+                inserting(new).execute(tx)?;
+            }
+            if !changed.is_empty() {
+                updating(changed).execute(tx)?;
+            }
+            learners::update(tx, changed_learners)
+        }
     }
+}
+
+fn inserting<'a>(facts: &[(Pair, &'a CourseFacts)]) -> Statement<'a> {
     // Without `ON CONFLICT`, which costs half as much again.
-    Statement::<()>::new(
+    Statement::new(
         "/* facts::insert */ INSERT INTO learner_course (learner_id, course_id, enrolled, enrolled_mode, enrolled_at, \
          enrolled_event, passed, passed_mode, passed_at, passed_event, evidence_url) SELECT x.* FROM",
         columns(facts),
         "",
     )
-    .execute(tx)?;
-    Ok(())
 }
 
-/// Writes facts of pairs that had some. The caller holds the learners' rows.
-pub fn update(tx: &mut Tx<'_>, facts: &[(Pair, &CourseFacts)]) -> Result<(), StoreError> {
-    if facts.is_empty() {
-        return Ok(());
-    }
-    Statement::<()>::new(
+fn updating<'a>(facts: &[(Pair, &'a CourseFacts)]) -> Statement<'a> {
+    Statement::new(
         "/* facts::update */ UPDATE learner_course SET enrolled = x.enrolled, enrolled_mode = x.enrolled_mode, \
          enrolled_at = x.enrolled_at, enrolled_event = x.enrolled_event, passed = x.passed, \
          passed_mode = x.passed_mode, passed_at = x.passed_at, passed_event = x.passed_event, \
@@ -102,8 +164,6 @@ pub fn update(tx: &mut Tx<'_>, facts: &[(Pair, &CourseFacts)]) -> Result<(), Sto
         columns(facts),
         "WHERE learner_course.learner_id = x.learner_id AND learner_course.course_id = x.course_id",
     )
-    .execute(tx)?;
-    Ok(())
 }
 
 fn columns<'a>(facts: &[(Pair, &'a CourseFacts)]) -> Vec<(&'static str, Column<'a>)> {

@@ -181,7 +181,20 @@ pub fn insert(tx: &mut Tx<'_>, learners: &[&Learner]) -> Result<(), StoreError> 
     if learners.is_empty() {
         return Ok(());
     }
-    let inserted = Statement::<()>::new(
+    let inserted = inserting(learners).execute(tx)?;
+    if inserted == learners.len() {
+        Ok(())
+    } else {
+        Err(MADE_BY_OTHERS)
+    }
+}
+
+/// Another transaction made one of these learners meanwhile: what was decided on nothing must be decided again.
+pub(super) const MADE_BY_OTHERS: StoreError = StoreError::Contention { sqlstate: "40001" };
+
+/// The statement of [`insert`].
+pub(super) fn inserting<'a>(learners: &[&'a Learner]) -> Statement<'a> {
+    Statement::new(
         "/* learners::insert */ INSERT INTO learner (learner_id, username, username_at, username_event, \
          email, email_at, email_event, full_name, full_name_at, full_name_event, enrolled, completed, retired_at) \
          SELECT learner_id, coalesce(username, ''), username_at, username_event, email, email_at, email_event, \
@@ -189,12 +202,6 @@ pub fn insert(tx: &mut Tx<'_>, learners: &[&Learner]) -> Result<(), StoreError> 
         columns(learners),
         "WHERE true ORDER BY learner_id ON CONFLICT (learner_id) DO NOTHING",
     )
-    .execute(tx)?;
-    if inserted == learners.len() {
-        Ok(())
-    } else {
-        Err(StoreError::Contention { sqlstate: "40001" })
-    }
 }
 
 /// Writes what is known of these learners, whose rows the caller holds.
@@ -202,7 +209,13 @@ pub fn update(tx: &mut Tx<'_>, learners: &[&Learner]) -> Result<(), StoreError> 
     if learners.is_empty() {
         return Ok(());
     }
-    Statement::<()>::new(
+    updating(learners).execute(tx)?;
+    Ok(())
+}
+
+/// The statement of [`update`].
+pub(super) fn updating<'a>(learners: &[&'a Learner]) -> Statement<'a> {
+    Statement::new(
         "/* learners::update */ UPDATE learner SET username = coalesce(x.username, ''), \
          username_at = x.username_at, username_event = x.username_event, \
          email = x.email, email_at = x.email_at, email_event = x.email_event, \
@@ -211,8 +224,6 @@ pub fn update(tx: &mut Tx<'_>, learners: &[&Learner]) -> Result<(), StoreError> 
         columns(learners),
         "WHERE learner.learner_id = x.learner_id",
     )
-    .execute(tx)?;
-    Ok(())
 }
 
 fn columns<'a>(learners: &[&'a Learner]) -> Vec<(&'static str, Column<'a>)> {

@@ -12,8 +12,7 @@ use uuid::Uuid;
 
 use super::{AwardKey, ClaimedAward, Completed, claim};
 use crate::store::{
-    StoreError, Tx,
-    assertions::{self, NewAssertion},
+    AnyConnection, StoreError, Tx, assertions,
     outbox::{self, ClaimedEvent, EventLease},
     prepared::Prepare,
     unfold,
@@ -22,24 +21,25 @@ use crate::store::{
 #[derive(Serialize)]
 struct OutboxRow<'a> {
     learner_id: i64,
-    seq: i64,
+    /// By how much its number is less than the learner's next one.
+    back: i64,
+    is_first: bool,
     event_id: &'a str,
     event_type: &'a str,
     award_id: String,
     payload: &'a str,
     event_time: Option<String>,
-    is_first: bool,
 }
 
 const OUTBOX: &[(&str, &str)] = &[
     ("learner_id", "bigint"),
-    ("seq", "bigint"),
+    ("back", "bigint"),
+    ("is_first", "boolean"),
     ("event_id", "text"),
     ("event_type", "text"),
     ("award_id", "text"),
     ("payload", "text"),
     ("event_time", "timestamp"),
-    ("is_first", "boolean"),
 ];
 
 /// The lease with which an event is written; each later one counts on.
@@ -54,19 +54,11 @@ struct Numbers {
 const NUMBERS: &[(&str, &str)] = &[("learner_id", "bigint"), ("events", "bigint")];
 
 #[derive(QueryableByName)]
-struct NextRow {
-    #[diesel(sql_type = BigInt)]
-    learner_id: i64,
-    #[diesel(sql_type = BigInt)]
-    next_seq: i64,
-}
-
-#[derive(QueryableByName)]
 struct WrittenRow {
     #[diesel(sql_type = BigInt)]
-    learner_id: i64,
-    #[diesel(sql_type = BigInt)]
     seq: i64,
+    #[diesel(sql_type = Text)]
+    event_id: String,
     #[diesel(sql_type = Nullable<Timestamp>)]
     lease_until: Option<NaiveDateTime>,
 }
@@ -112,27 +104,17 @@ pub fn issue_at_once(
             recipient: &award.recipient,
         })
         .collect();
-    sql_query(format!(
-        "/* awards::issue_at_once */ UPDATE award SET state = 'issued', state_reason = NULL, posted = true, \
-         attempts = attempts + 1, lease_token = lease_token + 1, first_post_at = coalesce(first_post_at, $1), \
-         recipient = x.recipient, next_attempt_at = $1, updated_at = $1 FROM {} \
-         WHERE award.learner_id = x.learner_id AND award.id = x.id",
-        unfold::rows(tx.conn, "$2", AT_ONCE),
-    ))
-    .bind::<Timestamp, _>(now)
-    .bind::<Text, _>(unfold::json(&rows))
-    .prepared()
-    .run(tx.conn)?;
     let completed: Vec<&Completed> = issued.iter().map(|(_, completed)| completed).collect();
-    let claimed = store_issued(tx, now, &completed, lease)?;
+    let claimed = store_issued(tx, now, &rows, &completed, lease)?;
     Ok(IssuedAtOnce {
         awards: completed.len(),
         claimed,
     })
 }
 
+/// An award that is issued in the transaction that decided it.
 #[derive(Serialize)]
-struct AtOnceRow<'a> {
+pub(super) struct AtOnceRow<'a> {
     learner_id: i64,
     id: Uuid,
     recipient: &'a str,
@@ -140,57 +122,119 @@ struct AtOnceRow<'a> {
 
 const AT_ONCE: &[(&str, &str)] = &[("learner_id", "bigint"), ("id", "text"), ("recipient", "text")];
 
-/// Stores assertions and outgoing events, numbered on from the last of each learner. Returns the events that are claimed,
-/// none without a `lease`.
+/// Moves the awards that are issued `at_once` on, and stores the assertions and outgoing events of all that was `issued`,
+/// numbered on from the last of each learner. Returns the events that are claimed, none without a `lease`.
 pub(super) fn store_issued(
     tx: &mut Tx<'_>,
     now: NaiveDateTime,
+    at_once: &[AtOnceRow<'_>],
     issued: &[&Completed],
     lease: Option<TimeDelta>,
 ) -> Result<Vec<ClaimedEvent>, StoreError> {
-    let stored: Vec<&NewAssertion> = issued.iter().map(|done| &done.assertion).collect();
-    assertions::insert(tx, &stored)?;
-    let mut events: BTreeMap<i64, i64> = BTreeMap::new();
+    let mut left: BTreeMap<i64, i64> = BTreeMap::new();
     for done in issued {
-        *events.entry(done.assertion.learner.0).or_default() += 1;
+        *left.entry(done.assertion.learner.0).or_default() += 1;
     }
-    let numbers: Vec<Numbers> = events
-        .iter()
-        .map(|(learner_id, events)| Numbers {
-            learner_id: *learner_id,
-            events: *events,
-        })
-        .collect();
-    let moved: Vec<NextRow> = sql_query(format!(
-        "/* awards::complete */ UPDATE learner SET next_seq = next_seq + x.events FROM {} \
-         WHERE learner.learner_id = x.learner_id RETURNING learner.learner_id, next_seq",
-        unfold::rows(tx.conn, "$1", NUMBERS),
-    ))
-    .bind::<Text, _>(unfold::json(&numbers))
-    .prepared()
-    .load(tx.conn)?;
-    let mut next: HashMap<i64, i64> = moved
-        .iter()
-        .map(|row| (row.learner_id, row.next_seq - events[&row.learner_id]))
-        .collect();
+    let numbers = left.iter().map(|(learner_id, events)| Numbers {
+        learner_id: *learner_id,
+        events: *events,
+    });
+    let numbers: Vec<Numbers> = numbers.collect();
     let mut firsts = HashSet::new();
-    let outbox: Vec<OutboxRow<'_>> = issued
+    let outbox = issued.iter().map(|done| outbox_row(done, &mut left, &mut firsts));
+    let outbox: Vec<OutboxRow<'_>> = outbox.collect();
+    let assertions = issued.iter().map(|done| &done.assertion);
+
+    let lease_until = lease.map(|lease| now + lease);
+    let written: Vec<WrittenRow> = match tx.conn {
+        AnyConnection::Postgres(_) => {
+            // In one round trip.
+            let sql = format!(
+                "WITH a AS ({}), s AS ({}), n AS ({} RETURNING learner.learner_id, learner.next_seq) {}",
+                moving(tx.conn, ["$1", "$2"]),
+                assertions::inserting(tx.conn, "$3"),
+                counting_on(tx.conn, "$4"),
+                announcing(tx.conn, "n", ["$1", "$5", "$6", "$7"]),
+            );
+            sql_query(sql)
+                .bind::<Timestamp, _>(now)
+                .bind::<Text, _>(unfold::json(at_once))
+                .bind::<Text, _>(assertions::rows(assertions))
+                .bind::<Text, _>(unfold::json(&numbers))
+                .bind::<BigInt, _>(FIRST_TOKEN)
+                .bind::<Nullable<Timestamp>, _>(lease_until)
+                .bind::<Text, _>(unfold::json(&outbox))
+                .prepared()
+                .load(tx.conn)?
+        }
+        AnyConnection::Sqlite(_) => {
+            sql_query(moving(tx.conn, ["$1", "$2"]))
+                .bind::<Timestamp, _>(now)
+                .bind::<Text, _>(unfold::json(at_once))
+                .prepared()
+                .run(tx.conn)?;
+            sql_query(assertions::inserting(tx.conn, "$1"))
+                .bind::<Text, _>(assertions::rows(assertions))
+                .prepared()
+                .run(tx.conn)?;
+            sql_query(counting_on(tx.conn, "$1"))
+                .bind::<Text, _>(unfold::json(&numbers))
+                .prepared()
+                .run(tx.conn)?;
+            sql_query(announcing(tx.conn, "learner", ["$1", "$2", "$3", "$4"]))
+                .bind::<Timestamp, _>(now)
+                .bind::<BigInt, _>(FIRST_TOKEN)
+                .bind::<Nullable<Timestamp>, _>(lease_until)
+                .bind::<Text, _>(unfold::json(&outbox))
+                .prepared()
+                .load(tx.conn)?
+        }
+    };
+    let claimed = written.into_iter().filter(|row| row.lease_until.is_some());
+    let numbers: HashMap<String, i64> = claimed.map(|row| (row.event_id, row.seq)).collect();
+    let claimed = issued
         .iter()
-        .map(|done| outbox_row(done, &mut next, &mut firsts))
-        .collect();
-    let written = insert_outbox(tx, now, &outbox, lease)?;
-    let claimed = outbox
-        .iter()
-        .zip(issued)
-        .filter(|(row, _)| written.contains(&(row.learner_id, row.seq)));
-    claimed.map(|(row, done)| claimed_event(row, done, now)).collect()
+        .filter_map(|done| Some((done, *numbers.get(&done.event_id)?)));
+    claimed.map(|(done, seq)| claimed_event(done, seq, now)).collect()
 }
 
-fn claimed_event(row: &OutboxRow<'_>, done: &Completed, now: NaiveDateTime) -> Result<ClaimedEvent, StoreError> {
+fn moving(conn: &AnyConnection, [now, rows]: [&str; 2]) -> String {
+    format!(
+        "/* awards::issue_at_once */ UPDATE award SET state = 'issued', state_reason = NULL, posted = true, \
+         attempts = attempts + 1, lease_token = lease_token + 1, first_post_at = coalesce(first_post_at, {now}), \
+         recipient = x.recipient, next_attempt_at = {now}, updated_at = {now} FROM {} \
+         WHERE award.learner_id = x.learner_id AND award.id = x.id",
+        unfold::rows(conn, rows, AT_ONCE),
+    )
+}
+
+fn counting_on(conn: &AnyConnection, rows: &str) -> String {
+    format!(
+        "/* awards::complete */ UPDATE learner SET next_seq = next_seq + x.events FROM {} \
+         WHERE learner.learner_id = x.learner_id",
+        unfold::rows(conn, rows, NUMBERS),
+    )
+}
+
+/// The statement that writes outgoing events; `next` names a table of the learners' next numbers, as they are after these.
+fn announcing(conn: &AnyConnection, next: &str, [now, token, lease, rows]: [&str; 4]) -> String {
+    // Whoever writes events of a learner holds the learner's row: none that is earlier can still be on its way here.
+    format!(
+        "/* awards::complete */ INSERT INTO outbox (learner_id, seq, event_id, event_type, award_id, payload, event_time, \
+         created_at, lease_token, lease_until) SELECT x.learner_id, n.next_seq - x.back, x.event_id, x.event_type, \
+         x.award_id, x.payload, x.event_time, {now}, {token}, \
+         CASE WHEN x.is_first AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.learner_id = x.learner_id \
+         AND e.published_at IS NULL) THEN {lease} END FROM {} JOIN {next} n ON n.learner_id = x.learner_id \
+         WHERE true RETURNING seq, event_id, lease_until",
+        unfold::rows(conn, rows, OUTBOX),
+    )
+}
+
+fn claimed_event(done: &Completed, seq: i64, now: NaiveDateTime) -> Result<ClaimedEvent, StoreError> {
     Ok(ClaimedEvent {
         lease: EventLease {
             learner: done.assertion.learner,
-            seq: row.seq,
+            seq,
             token: FIRST_TOKEN,
         },
         event_id: outbox::event_id(&done.event_id)?,
@@ -201,46 +245,20 @@ fn claimed_event(row: &OutboxRow<'_>, done: &Completed, now: NaiveDateTime) -> R
     })
 }
 
-fn outbox_row<'a>(done: &'a Completed, next: &mut HashMap<i64, i64>, firsts: &mut HashSet<i64>) -> OutboxRow<'a> {
+/// Of each learner there are so many events left.
+fn outbox_row<'a>(done: &'a Completed, left: &mut BTreeMap<i64, i64>, firsts: &mut HashSet<i64>) -> OutboxRow<'a> {
     let learner_id = done.assertion.learner.0;
-    let is_first = firsts.insert(learner_id);
-    let next_seq = next.entry(learner_id).or_insert(1);
-    let seq = *next_seq;
-    *next_seq += 1;
+    let left = left.entry(learner_id).or_default();
+    let back = *left;
+    *left -= 1;
     OutboxRow {
         learner_id,
-        seq,
-        is_first,
+        back,
+        is_first: firsts.insert(learner_id),
         event_id: &done.event_id,
         event_type: &done.event_type,
         award_id: done.assertion.award.0.to_string(),
         payload: &done.payload,
         event_time: done.event_time.map(|time| unfold::time(time.naive_utc())),
     }
-}
-
-/// Returns which are claimed.
-fn insert_outbox(
-    tx: &mut Tx<'_>,
-    now: NaiveDateTime,
-    rows: &[OutboxRow<'_>],
-    lease: Option<TimeDelta>,
-) -> Result<HashSet<(i64, i64)>, StoreError> {
-    // Whoever writes events of a learner holds the learner's row: none that is earlier can still be on its way here.
-    let written: Vec<WrittenRow> = sql_query(format!(
-        "/* awards::complete */ INSERT INTO outbox \
-         (learner_id, seq, event_id, event_type, award_id, payload, event_time, created_at, lease_token, lease_until) \
-         SELECT x.learner_id, x.seq, x.event_id, x.event_type, x.award_id, x.payload, x.event_time, $1, $2, \
-         CASE WHEN x.is_first AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.learner_id = x.learner_id \
-         AND e.published_at IS NULL) THEN $3 END FROM {} WHERE true RETURNING learner_id, seq, lease_until",
-        unfold::rows(tx.conn, "$4", OUTBOX),
-    ))
-    .bind::<Timestamp, _>(now)
-    .bind::<BigInt, _>(FIRST_TOKEN)
-    .bind::<Nullable<Timestamp>, _>(lease.map(|lease| now + lease))
-    .bind::<Text, _>(unfold::json(rows))
-    .prepared()
-    .load(tx.conn)?;
-    let claimed = written.into_iter().filter(|row| row.lease_until.is_some());
-    Ok(claimed.map(|row| (row.learner_id, row.seq)).collect())
 }

@@ -139,7 +139,7 @@ pub fn complete(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<AwardKey
         return Ok(Vec::new());
     }
     let kept: Vec<&Completed> = kept.iter().map(AsRef::as_ref).collect();
-    store_issued(tx, now, &kept, None)?;
+    store_issued(tx, now, &[], &kept, None)?;
     if !retired.is_empty() {
         retirement::revoke_assertions(tx, &unfold::json(&retired))?;
     }
