@@ -230,8 +230,9 @@ impl Scene {
     /// There is peace: waits until all is done, and compares the records.
     fn ends_well(mut self, script: &Script, last: &Rules, histories: &[History]) {
         report(script, &self.topics, histories);
+        let poisoned = ledgers::poisoned(script, &self.topics);
         for app in &mut self.apps {
-            app.expect_dead_letters(script.poison.len());
+            app.expect_dead_letters(poisoned);
         }
         let peace = Instant::now();
         let settled = std::panic::catch_unwind(AssertUnwindSafe(|| {

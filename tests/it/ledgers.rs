@@ -192,19 +192,27 @@ fn letters(script: &Script, database: &Database, topics: &Topics) -> Vec<String>
     let passed_on = topics.read("badges.dead-letters").into_iter().map(|letter| letter.body);
     let passed_on: BTreeSet<Vec<u8>> = passed_on.collect();
     let mut found = Vec::new();
-    if stored.len() != script.poison.len() {
+    let poisoned = poisoned(script, topics);
+    if stored.len() != poisoned {
         found.push(format!(
-            "{} poisoned records, {} dead letters: {stored:?}",
-            script.poison.len(),
+            "{poisoned} poisoned records, {} dead letters: {stored:?}",
             stored.len()
         ));
     }
     if passed_on != script.poison {
         found.push(format!(
-            "{} poisoned records, {} passed on",
+            "{} kinds of poison, {} passed on",
             script.poison.len(),
             passed_on.len()
         ));
     }
     found
+}
+
+/// How many records on the broker are poison: a producer that heard nothing, because the broker was killed, sends again
+/// what the broker has.
+pub fn poisoned(script: &Script, topics: &Topics) -> usize {
+    let read = |topic| topics.read(topic).into_iter();
+    let records = read("enrollment.created").chain(read("certificate.generated"));
+    records.filter(|record| script.poison.contains(&record.body)).count()
 }
