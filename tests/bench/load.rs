@@ -2,103 +2,37 @@
 //!
 //! `ACCOLADE_KAFKA_LIBS=… ACCOLADE_BIN=target/release/accolade cargo bench --profile dev --bench load`
 //!
-//! Everything shares the machine: compare with other numbers of the same run only. Data: events of about 320 bytes,
-//! 8 partitions, 2,000 courses, 500,000 learners, 2 % twice, 2 % inactive, out of order within 5 s, about 5 % awards.
+//! Everything shares the machine: compare with other numbers of the same run only.
 
 #[path = "../it/harness/mod.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
 mod harness;
+
+#[expect(dead_code, reason = "another bench uses the rest")]
+mod support;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use serde_json::json;
+use rdkafka::{Offset, TopicPartitionList};
 
 use harness::binary::BinaryApp;
-use harness::database::Database;
 use harness::events::Encoded;
 use harness::kafka::RealKafka;
 use harness::topics::Outgoing;
-use harness::world::{Plan, World};
+use harness::world::World;
+use support::{PARTITIONS, Random, TOPIC, configuration, enrolments, event, make_topic, number, plan_on, runtime};
 
-const TOPIC: &str = "enrollment.created";
-const PARTITIONS: i32 = 8;
 const EVENTS: u64 = 300_000;
 const SECONDS: u64 = 20;
 /// Broker, database and service run warm for as long first, at the same rate.
 const WARM_SECONDS: u64 = 10;
 const LONG: Duration = Duration::from_secs(900);
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
-}
-
-/// SplitMix64, so that each run has the same data.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
-
-fn event(id: u64, learner: u64, course: u64, is_active: bool, late_ms: u64) -> Vec<u8> {
-    let start = DateTime::from_timestamp(1_793_534_400, 0).expect("a time");
-    let ms = i64::try_from(id * 2).expect("small") - i64::try_from(late_ms).expect("small");
-    let time = (start + TimeDelta::milliseconds(ms)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    let event = json!({
-        "specversion": "1.0", "id": format!("{id:032x}"), "source": "/openedx/lms", "type": TOPIC, "time": time,
-        "data": {"user": {"id": learner, "username": format!("user{learner}"), "email": format!("user{learner}@example.com")},
-                 "course": {"id": format!("course-v1:edX+C{course}+2026")}, "mode": "verified", "is_active": is_active},
-    });
-    event.to_string().into_bytes()
-}
-
-fn plan_on(kafka: &RealKafka) -> Plan {
-    let mut plan = Plan::new();
-    plan.database(Database::postgres());
-    plan.kafka(kafka);
-    plan.set("TOPIC_PARTITIONS", &PARTITIONS.to_string());
-    plan.set("RUST_LOG", "warn");
-    plan
-}
-
-fn configuration(bootstrap: &str) -> ClientConfig {
-    let mut configuration = ClientConfig::new();
-    configuration.set("bootstrap.servers", bootstrap);
-    configuration
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-}
-
-fn make_topic(bootstrap: &str, name: &str) {
-    let admin: AdminClient<DefaultClientContext> = configuration(bootstrap).create().expect("a client");
-    let new = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
-    let made = runtime()
-        .block_on(admin.create_topics([&new], &AdminOptions::new()))
-        .expect("the broker answers");
-    assert!(made.iter().all(Result::is_ok), "{made:?}");
-}
 
 /// Asks the database until a count is reached; how fast it grew from the first sight of it to the end.
 fn rate(world: &World, what: &str, sql: &str, target: u64) -> f64 {
@@ -131,16 +65,9 @@ fn drain(kafka: &RealKafka) {
     app.activate("3,three", "", "");
     assert_eq!(app.terminate(), Some(0));
 
-    let mut random = Random(7);
-    let (mut bytes, mut last) = (0, None);
-    for id in 0..events {
-        let twice = last.take().filter(|_| random.below(50) == 0);
-        let body = twice.unwrap_or_else(|| {
-            let (learner, course) = (random.below(500_000) + 1, random.below(2_000) + 1);
-            event(id, learner, course, random.below(50) != 0, random.below(5_000))
-        });
+    let mut bytes = 0;
+    for (id, body) in enrolments(events).enumerate() {
         bytes += body.len();
-        last = Some(body.clone());
         let value = Encoded {
             headers: Vec::new(),
             body,

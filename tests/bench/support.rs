@@ -1,0 +1,121 @@
+//! What the benches share: the data, numbers from the environment, medians.
+
+use chrono::{DateTime, TimeDelta};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use serde_json::json;
+
+use crate::harness::database::Database;
+use crate::harness::kafka::RealKafka;
+use crate::harness::world::Plan;
+
+/// Without a prefix.
+pub const TOPIC: &str = "enrollment.created";
+pub const PARTITIONS: i32 = 8;
+const LEARNERS: u64 = 500_000;
+const COURSES: u64 = 2_000;
+
+/// A number from the environment.
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{name} is a number"))
+    })
+}
+
+/// SplitMix64, so that each run has the same data.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+/// An enrolment of some 320 bytes.
+pub fn event(id: u64, learner: u64, course: u64, is_active: bool, late_ms: u64) -> Vec<u8> {
+    let start = DateTime::from_timestamp(1_793_534_400, 0).expect("a time");
+    let ms = i64::try_from(id * 2).expect("small") - i64::try_from(late_ms).expect("small");
+    let time = (start + TimeDelta::milliseconds(ms)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let event = json!({
+        "specversion": "1.0", "id": format!("{id:032x}"), "source": "/openedx/lms", "type": TOPIC, "time": time,
+        "data": {"user": {"id": learner, "username": format!("user{learner}"), "email": format!("user{learner}@example.com")},
+                 "course": {"id": course_key(course)}, "mode": "verified", "is_active": is_active},
+    });
+    event.to_string().into_bytes()
+}
+
+fn course_key(course: u64) -> String {
+    format!("course-v1:edX+C{course}+2026")
+}
+
+/// The keys of all courses of [`enrolments`].
+pub fn course_keys() -> Vec<String> {
+    (1..=COURSES).map(course_key).collect()
+}
+
+/// Enrolments as a busy platform has them: 2,000 courses, 500,000 learners, 2 % twice, 2 % inactive, out of order within
+/// five seconds.
+pub fn enrolments(number: u64) -> impl Iterator<Item = Vec<u8>> {
+    let mut random = Random(7);
+    let mut last: Option<Vec<u8>> = None;
+    (0..number).map(move |id| {
+        let twice = last.take().filter(|_| random.below(50) == 0);
+        let body = twice.unwrap_or_else(|| {
+            let (learner, course) = (random.below(LEARNERS) + 1, random.below(COURSES) + 1);
+            event(id, learner, course, random.below(50) != 0, random.below(5_000))
+        });
+        last = Some(body.clone());
+        body
+    })
+}
+
+/// PostgreSQL and a prefix of its own. `ACCOLADE_BENCH_SETTINGS`, such as `CONSUMERS=1,KAFKA_FETCH_MIN_BYTES=1`, changes
+/// the service.
+pub fn plan_on(kafka: &RealKafka) -> Plan {
+    let mut plan = Plan::new();
+    plan.database(Database::postgres());
+    plan.kafka(kafka);
+    plan.set("TOPIC_PARTITIONS", &PARTITIONS.to_string());
+    plan.set("RUST_LOG", "warn");
+    let more = std::env::var("ACCOLADE_BENCH_SETTINGS").unwrap_or_default();
+    for setting in more.split(',').filter(|setting| !setting.is_empty()) {
+        let (name, value) = setting
+            .split_once('=')
+            .expect("ACCOLADE_BENCH_SETTINGS holds NAME=VALUE");
+        plan.set(name, value);
+    }
+    plan
+}
+
+pub fn configuration(bootstrap: &str) -> ClientConfig {
+    let mut configuration = ClientConfig::new();
+    configuration.set("bootstrap.servers", bootstrap);
+    configuration
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+pub fn make_topic(bootstrap: &str, name: &str) {
+    let admin: AdminClient<DefaultClientContext> = configuration(bootstrap).create().expect("a client");
+    let new = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
+    let made = runtime()
+        .block_on(admin.create_topics([&new], &AdminOptions::new()))
+        .expect("the broker answers");
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+/// The middle one; of an even number the upper of both.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
