@@ -1,14 +1,8 @@
 //! A preview and a backfill at full size: 1,000,000 learners with 10,000,000 facts in PostgreSQL, beside a running
-//! service (`ACCOLADE_BIN` names the program).
-//!
-//! `ACCOLADE_KAFKA_LIBS=… ACCOLADE_BIN=target/release/accolade cargo bench --profile dev --bench backfill`
+//! service.
 //!
 //! `ACCOLADE_BENCH_LEARNERS` makes it smaller. Facts lie in no order of learners, as events come; few courses are popular
 //! and most are not; a fifth of the enrolments has a certificate. Everything shares the machine.
-
-#[path = "../it/harness/mod.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod harness;
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use harness::binary::{BinaryApp, program};
-use harness::database::Database;
-use harness::kafka::RealKafka;
-use harness::process::{self, Process};
-use harness::tokens::Token;
-use harness::world::{Plan, World, badge_class};
+use crate::harness::binary::{BinaryApp, program};
+use crate::harness::database::Database;
+use crate::harness::kafka::RealKafka;
+use crate::harness::process::{self, Process};
+use crate::harness::tokens::Token;
+use crate::harness::world::{Plan, World, badge_class};
 
 const LEARNERS: i64 = 1_000_000;
 const RUNS: usize = 3;
@@ -197,9 +191,9 @@ fn kill_in_the_middle(world: &World, learners: i64) {
     println!("killed; cursor and awards: {left:?}");
 }
 
-fn main() {
+/// Previews, backfills, kills one in the middle; and each outcome has to be the one that follows from the facts.
+pub fn run() {
     let kafka = RealKafka::start_for(true);
-    println!("program: {}", program());
     let mut plan = Plan::new();
     plan.database(Database::postgres());
     plan.kafka(&kafka);

@@ -17,11 +17,10 @@ use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{Array, BigInt, Bool, Integer, SmallInt, Text, Uuid as SqlUuid};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message;
-use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::support::{PARTITIONS, configuration, course_keys};
+use crate::support::{configuration, course_keys, from_the_beginning};
 
 /// Each with a connection of its own.
 const WORKERS: usize = 2;
@@ -202,13 +201,7 @@ pub fn run(bootstrap: &str, topic: &str, url: &str, events: u64, threshold: u64)
         .set("queued.max.messages.kbytes", "16384")
         .create()
         .expect("a consumer");
-    let mut assignment = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        assignment
-            .add_partition_offset(topic, partition, Offset::Beginning)
-            .expect("a partition");
-    }
-    consumer.assign(&assignment).expect("assigned");
+    consumer.assign(&from_the_beginning(topic)).expect("assigned");
     let workers: Vec<Worker> = (0..WORKERS).map(|_| Worker::start(url)).collect();
     let courses = courses(&mut conn);
     let (mut read, mut written, mut first) = (0, 0, None);

@@ -1,18 +1,25 @@
 //! What the benches share: the data, numbers from the environment, medians.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, TimeDelta};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::json;
 
 use crate::harness::database::Database;
+use crate::harness::events::Encoded;
 use crate::harness::kafka::RealKafka;
+use crate::harness::topics::{Outgoing, Topics};
 use crate::harness::world::Plan;
 
 /// Without a prefix.
 pub const TOPIC: &str = "enrollment.created";
 pub const PARTITIONS: i32 = 8;
+/// How many records were read and are durable.
+pub const READ: &str = "SELECT CAST(coalesce(sum(next_offset), 0) AS text) AS line FROM consumer_position";
+const LONG: Duration = Duration::from_secs(900);
 const LEARNERS: u64 = 500_000;
 const COURSES: u64 = 2_000;
 
@@ -97,6 +104,17 @@ pub fn configuration(bootstrap: &str) -> ClientConfig {
     configuration
 }
 
+/// All of a topic.
+pub fn from_the_beginning(topic: &str) -> TopicPartitionList {
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        assignment
+            .add_partition_offset(topic, partition, Offset::Beginning)
+            .expect("a partition");
+    }
+    assignment
+}
+
 pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -111,6 +129,48 @@ pub fn make_topic(bootstrap: &str, name: &str) {
         .block_on(admin.create_topics([&new], &AdminOptions::new()))
         .expect("the broker answers");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+/// The topic of enrolments under this plan's prefix.
+pub fn topic_of(plan: &Plan) -> String {
+    format!("{}-{TOPIC}", plan.settings["TOPIC_PREFIX"])
+}
+
+/// Writes these events, keyed by their number, and waits until the broker has them.
+pub fn publish(topics: &Topics, events: impl Iterator<Item = Vec<u8>>) {
+    for (id, body) in events.enumerate() {
+        topics.queue(&Outgoing {
+            topic: TOPIC.to_owned(),
+            key: Some(id.to_string()),
+            value: Encoded {
+                headers: Vec::new(),
+                body,
+            },
+        });
+    }
+    topics.flush();
+}
+
+/// Asks the database until a count is reached; how fast it grew, a second, from the first sight of it to the end.
+pub fn rate(database: &Database, what: &str, sql: &str, target: u64) -> f64 {
+    let begun = Instant::now();
+    let mut first = None;
+    loop {
+        let count: u64 = database.lines(sql)[0].parse().expect("a number");
+        let now = Instant::now();
+        if count > 0 && first.is_none() {
+            first = Some((now, count));
+        }
+        if let Some((start, before)) = first
+            && count >= target
+        {
+            assert!(count > before, "{what}: it was over at once; more data is needed");
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            return (count - before) as f64 / now.duration_since(start).as_secs_f64();
+        }
+        assert!(begun.elapsed() < LONG, "{what}: {count} of {target} after {LONG:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// The middle one; of an even number the upper of both.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// What may stand in a statement besides constants, whose names are in capitals: the files (below `src`), and how it begins.
-const PIECES: [(&str, &[&str]); 9] = [
+const PIECES: [(&str, &[&str]); 10] = [
     // `lock`: how rows are locked in one language, nothing in the other.
     (
         "store/",
@@ -11,6 +11,8 @@ const PIECES: [(&str, &[&str]); 9] = [
     ),
     // Constants under a name of their own.
     ("store/awards/", &["state", "of_state(\"", "i64::try_from(limit)"]),
+    // The numbers of parameters, and a table's name.
+    ("store/awards/at_once.rs", &["now", "token", "lease", "next"]),
     ("store/api_reads/", &["award_columns!()", "badge_class_columns!()"]),
     (
         "store/dead_letters/list.rs",

@@ -1,15 +1,5 @@
-//! How much the service bears: real Kafka and PostgreSQL, the program as its own process (`ACCOLADE_BIN` names it).
-//!
-//! `ACCOLADE_KAFKA_LIBS=… ACCOLADE_BIN=target/release/accolade cargo bench --profile dev --bench load`
-//!
-//! Everything shares the machine: compare with other numbers of the same run only.
-
-#[path = "../it/harness/mod.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod harness;
-
-#[expect(dead_code, reason = "another bench uses the rest")]
-mod support;
+//! How long it takes from an event to its `badge.awarded`, at steady rates, with the built-in issuer; beside a plain reader
+//! of the same broker, whose share is not the service's.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,86 +9,27 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::{Offset, TopicPartitionList};
 
-use harness::binary::BinaryApp;
-use harness::events::Encoded;
-use harness::kafka::RealKafka;
-use harness::topics::Outgoing;
-use harness::world::World;
-use support::{PARTITIONS, Random, TOPIC, configuration, enrolments, event, make_topic, number, plan_on, runtime};
+use crate::harness::binary::BinaryApp;
+use crate::harness::kafka::RealKafka;
+use crate::support::{Random, TOPIC, configuration, event, from_the_beginning, number, plan_on, runtime};
 
-const EVENTS: u64 = 300_000;
+const RATES: &str = "10,100,1000";
 const SECONDS: u64 = 20;
 /// Broker, database and service run warm for as long first, at the same rate.
-const WARM_SECONDS: u64 = 10;
-const LONG: Duration = Duration::from_secs(900);
+const WARM_SECONDS: u64 = 30;
 
-/// Asks the database until a count is reached; how fast it grew from the first sight of it to the end.
-fn rate(world: &World, what: &str, sql: &str, target: u64) -> f64 {
-    let begun = Instant::now();
-    let mut first = None;
-    loop {
-        let count: u64 = world.database.lines(sql)[0].parse().expect("a number");
-        let now = Instant::now();
-        if count > 0 && first.is_none() {
-            first = Some((now, count));
-        }
-        if let Some((start, before)) = first
-            && count >= target
-        {
-            assert!(count > before, "{what}: it was over at once; more data is needed");
-            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-            return (count - before) as f64 / now.duration_since(start).as_secs_f64();
-        }
-        assert!(begun.elapsed() < LONG, "{what}: {count} of {target} after {LONG:?}");
-        std::thread::sleep(Duration::from_millis(200));
+/// For each rate of `ACCOLADE_BENCH_RATES`, in events a second.
+pub fn run() {
+    warn_of_autogroups();
+    let kafka = RealKafka::start_for(true);
+    let rates = std::env::var("ACCOLADE_BENCH_RATES").unwrap_or_else(|_| RATES.to_owned());
+    for rate in rates.split(',') {
+        at(&kafka, rate.parse().expect("ACCOLADE_BENCH_RATES holds numbers"));
     }
 }
 
-fn drain(kafka: &RealKafka) {
-    let events = number("ACCOLADE_BENCH_EVENTS", EVENTS);
-    let plan = plan_on(kafka);
-    let prefix = plan.settings["TOPIC_PREFIX"].clone();
-    make_topic(&kafka.bootstrap(), &format!("{prefix}-{TOPIC}"));
-    let mut app = BinaryApp::with_roles(plan, "http");
-    app.activate("3,three", "", "");
-    assert_eq!(app.terminate(), Some(0));
-
-    let mut bytes = 0;
-    for (id, body) in enrolments(events).enumerate() {
-        bytes += body.len();
-        let value = Encoded {
-            headers: Vec::new(),
-            body,
-        };
-        app.topics.queue(&Outgoing {
-            topic: TOPIC.to_owned(),
-            key: Some(id.to_string()),
-            value,
-        });
-    }
-    app.topics.flush();
-    let size = u64::try_from(bytes).expect("small") / events;
-
-    app.start_again_as("ingest,http");
-    let position = "SELECT CAST(coalesce(sum(next_offset), 0) AS text) AS line FROM consumer_position";
-    let speed = rate(&app, "ingest", position, events);
-    let memory = app.peak_memory_kib() / 1024;
-    assert_eq!(app.terminate(), Some(0));
-    println!("ingest, {events} events of {size} bytes:      {speed:>10.0} events/s   peak {memory} MiB");
-
-    let decided = u64::try_from(app.database.count("award", "1 = 1")).expect("small");
-    app.start_again_as("award,publish,http");
-    let published = "SELECT CAST(count(*) AS text) AS line FROM award WHERE state = 'published'";
-    let speed = rate(&app, "awards", published, decided);
-    let memory = app.peak_memory_kib() / 1024;
-    assert_eq!(app.terminate(), Some(0));
-    println!("decided to published, {decided} awards:          {speed:>10.0} awards/s   peak {memory} MiB");
-}
-
-fn latency(kafka: &RealKafka) {
-    let per_second = number("ACCOLADE_BENCH_RATE", 1_000);
+fn at(kafka: &RealKafka, per_second: u64) {
     let seconds = number("ACCOLADE_BENCH_SECONDS", SECONDS);
     let plan = plan_on(kafka);
     let prefix = plan.settings["TOPIC_PREFIX"].clone();
@@ -204,13 +135,7 @@ impl Reader {
             .set("enable.auto.commit", "false")
             .create()
             .expect("a consumer");
-        let mut assignment = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
-            assignment
-                .add_partition_offset(topic, partition, Offset::Beginning)
-                .expect("a partition");
-        }
-        consumer.assign(&assignment).expect("assigned");
+        consumer.assign(&from_the_beginning(topic)).expect("assigned");
         let (sent, over) = (Arc::clone(sent), Arc::clone(over));
         Self(std::thread::spawn(move || {
             let mut found = HashMap::new();
@@ -258,17 +183,5 @@ fn warn_of_autogroups() {
         println!(
             "kernel.sched_autogroup_enabled is 1: the longest times are the scheduler's; set it to 0 for latencies"
         );
-    }
-}
-
-fn main() {
-    warn_of_autogroups();
-    let kafka = RealKafka::start_for(true);
-    println!("program: {}", harness::binary::program());
-    if number("ACCOLADE_BENCH_EVENTS", EVENTS) > 0 {
-        drain(&kafka);
-    }
-    if number("ACCOLADE_BENCH_SECONDS", SECONDS) > 0 {
-        latency(&kafka);
     }
 }

@@ -1,0 +1,38 @@
+//! Measurements: the program as its own process on real Kafka and PostgreSQL, everything on this machine. `README.md` says
+//! how to run them and how to read what they say.
+
+#[path = "../it/harness/mod.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
+mod harness;
+
+mod awards;
+mod backfill;
+mod floor;
+mod ingest;
+mod latency;
+mod support;
+
+/// Each measurement by its name.
+const ALL: [(&str, fn()); 4] = [
+    ("ingest", ingest::run),
+    ("awards", awards::run),
+    ("latency", latency::run),
+    ("backfill", backfill::run),
+];
+
+fn main() {
+    // Cargo's own words, such as `--bench`, are not for us.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let names = ALL.map(|(name, _)| name);
+    if let Some(unknown) = wanted.iter().find(|word| !names.contains(&word.as_str())) {
+        eprintln!("there is no measurement {unknown}; there are {}", names.join(", "));
+        std::process::exit(2);
+    }
+    println!("program: {}", harness::binary::program());
+    for (name, run) in ALL {
+        if wanted.is_empty() || wanted.iter().any(|word| word == name) {
+            println!("\n== {name}");
+            run();
+        }
+    }
+}
