@@ -171,7 +171,10 @@ impl From<Error> for StoreError {
         match error {
             Error::NotFound => Self::NotFound,
             Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Self::Contention { sqlstate: "40001" },
-            Error::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => Self::unavailable(info.message()),
+            Error::DatabaseError(
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+                info,
+            ) => Self::unavailable(info.message()),
             Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, info) => Self::Exhausted {
                 message: info.message().to_owned(),
             },

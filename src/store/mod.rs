@@ -240,12 +240,14 @@ impl Store {
     /// Runs the pending migrations, one process at a time, and says which ran.
     pub fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let _writer = self.writer();
-        connection::migrate(&mut self.connect()?.conn)
+        let mut conn = self.connect()?;
+        connection::migrate(&mut conn.conn).map_err(|error| conn.doubted(error))
     }
 
     /// The migrations that are still to run.
     pub fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        connection::pending_migrations(&mut self.connect()?.conn)
+        let mut conn = self.connect()?;
+        connection::pending_migrations(&mut conn.conn).map_err(|error| conn.doubted(error))
     }
 
     /// Answers whether the database answers.

@@ -10,7 +10,7 @@ use diesel::{
     QueryableByName, RunQueryDsl,
     connection::SimpleConnection,
     sql_query,
-    sql_types::{BigInt, Integer, Text},
+    sql_types::{BigInt, Bool, Integer, Text},
 };
 
 use super::touch;
@@ -112,6 +112,12 @@ struct Session {
     pid: i32,
 }
 
+#[derive(QueryableByName)]
+struct Ended {
+    #[diesel(sql_type = Bool)]
+    ended: bool,
+}
+
 #[test]
 fn a_transaction_that_fell_asleep_is_ended_by_the_server_and_tried_again_on_another_connection() {
     let Some(database) = postgres() else { return };
@@ -144,6 +150,32 @@ fn a_transaction_that_fell_asleep_is_ended_by_the_server_and_tried_again_on_anot
         ("database_unavailable", Disposition::Retry)
     );
     store.transaction("again", |tx| touch(tx, 1)).expect("it passes");
+}
+
+#[test]
+fn a_start_whose_connection_breaks_waits_and_goes_on_with_another_one() {
+    let Some(database) = postgres() else { return };
+    let (store, observer) = (with_one_connection(&database), database.store());
+    for ask in [Store::pending_migrations, Store::migrate] {
+        let session = store.read("pid", |tx| {
+            Ok(sql_query("SELECT pg_backend_pid() AS pid").get_result::<Session>(tx.conn)?)
+        });
+        let ended = observer.read("end", |tx| {
+            let sql = "SELECT pg_terminate_backend($1, 20000) AS ended";
+            let pid = session.expect("read").pid;
+            Ok(sql_query(sql)
+                .bind::<Integer, _>(pid)
+                .get_result::<Ended>(tx.conn)?
+                .ended)
+        });
+        assert!(ended.expect("read"), "the session ends");
+        let error = ask(&store).expect_err("the connection is broken");
+        assert_eq!(
+            (error.code(), error.disposition()),
+            ("database_unavailable", Disposition::Retry)
+        );
+        assert_eq!(ask(&store).expect("another connection"), [""; 0]);
+    }
 }
 
 /// What Linux says of an established connection of this process to this port: the kind of its timer, and when it is due,
