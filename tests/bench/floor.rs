@@ -160,6 +160,8 @@ impl Worker {
         let (shares, work) = mpsc::sync_channel::<Share>(1);
         let (say_done, done) = mpsc::sync_channel(1);
         let mut conn = PgConnection::establish(url).expect("PostgreSQL answers");
+        // Plans are made for the arrays at hand, and none is worth compiling: each runs once. Guesses of the sizes inside the
+        // statement are poor, and sorting its parts for a merge costs more than hashing them.
         conn.batch_execute("SET plan_cache_mode = force_custom_plan; SET jit = off; SET enable_mergejoin = off")
             .expect("set");
         std::thread::spawn(move || {

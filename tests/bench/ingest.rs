@@ -20,17 +20,10 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn of_service(database: &Database) -> Self {
+    /// As a database tells it that keeps facts in this table.
+    fn of(database: &Database, facts: &str) -> Self {
         Self {
-            facts: database.count("learner_course", "true"),
-            enrolled: database.lines("SELECT CAST(sum(enrolled) AS text) AS line FROM learner")[0].clone(),
-            awards: database.count("award", "true"),
-        }
-    }
-
-    fn of_floor(database: &Database) -> Self {
-        Self {
-            facts: database.count("fact", "true"),
+            facts: database.count(facts, "true"),
             enrolled: database.lines("SELECT CAST(sum(enrolled) AS text) AS line FROM learner")[0].clone(),
             awards: database.count("award", "true"),
         }
@@ -50,7 +43,7 @@ fn service(kafka: &RealKafka, prefix: &str, events: u64) -> (f64, u64, Outcome) 
     let speed = rate(&app.database, "ingest", READ, events);
     let memory = app.peak_memory_kib() / 1024;
     assert_eq!(app.terminate(), Some(0));
-    (speed, memory, Outcome::of_service(&app.database))
+    (speed, memory, Outcome::of(&app.database, "learner_course"))
 }
 
 /// `ACCOLADE_BENCH_EVENTS` and `ACCOLADE_BENCH_ROUNDS` say how much.
@@ -69,7 +62,7 @@ pub fn run() {
     for round in 1..=rounds {
         let database = Database::postgres();
         let floor = floor::run(&kafka.bootstrap(), &topic, database.url(), events, THRESHOLD);
-        let expected = Outcome::of_floor(&database);
+        let expected = Outcome::of(&database, "fact");
         let (service, memory, outcome) = service(&kafka, &prefix, events);
         assert_eq!(outcome, expected, "both know the same");
         println!(
