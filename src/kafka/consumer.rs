@@ -20,6 +20,9 @@ use crate::wire::record::Record;
 /// How long librdkafka may take to move its own position.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// librdkafka counts in these: asked to wait for less, it does not wait at all.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 /// How long the last commit waits before it asks a rebalancing group again.
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
 
@@ -154,7 +157,7 @@ impl Consumer {
                 None => {
                     let until = if batch.is_empty() { deadline } else { gather_until };
                     wait = until.saturating_duration_since(Instant::now());
-                    if wait.is_zero() {
+                    if wait < SHORTEST_WAIT {
                         break;
                     }
                 }
