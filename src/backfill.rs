@@ -7,10 +7,7 @@
 mod by_hand;
 mod tidying;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio::sync::Notify;
@@ -129,7 +126,7 @@ impl Backfill {
     async fn chunk(&self, claim: Claim) -> Result<Chunk, StoreError> {
         let rules = Arc::clone(&self.rules);
         let chunk = move |store: &Store| {
-            store.batch_transaction("backfill", Instant::now(), |tx| {
+            store.deciding_transaction("backfill", |tx| {
                 let chunk = backfill::evaluate_chunk(tx, &claim, &rules, CHUNK, LEASE)?;
                 hit(Place::SliceEvaluated)?;
                 Ok(chunk)

@@ -138,7 +138,7 @@ impl Batch {
         let handover = settings.relay.as_ref().and_then(|relay| relay.try_reserve().ok());
         let lease = handover.as_ref().map(|_| outbox::HANDOVER_LEASE);
         let claimed_at = Instant::now();
-        let written = store.batch_transaction("ingest", begun, |tx| {
+        let written = store.batch_transaction("ingest", begun, items.len(), |tx| {
             hit(Place::Begun)?;
             positions::check(tx, &known)?;
             let done = work(tx, items, rules, settings, memory, lease, dead_letters::insert)?;

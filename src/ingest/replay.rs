@@ -3,7 +3,7 @@
 //! Nothing goes through Kafka, and nothing becomes a second dead letter: what fails again stays the dead letter that it
 //! is. The record's own timestamp orders its facts, so an old one takes nothing back.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::sync::Notify;
@@ -64,7 +64,7 @@ impl Replayer {
     }
 
     fn attempt(&self, id: i64, actor: &Actor, refused: bool) -> Result<Option<(Replay, BatchOutcome)>, StoreError> {
-        self.store.batch_transaction("replay", Instant::now(), |tx| {
+        self.store.deciding_transaction("replay", |tx| {
             let Some((letter, record)) = dead_letters::hold(tx, id)? else {
                 return Ok(None);
             };

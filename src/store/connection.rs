@@ -12,7 +12,7 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, HarnessWithOutput, MigrationHarness, embed_migrations};
 
-use super::{DatabaseUrl, StoreError, prepared::Prepare, time_limits};
+use super::{DatabaseUrl, StoreError, plans::KeptPlans, prepared::Prepare, time_limits};
 
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -40,6 +40,8 @@ pub struct Pooled {
     /// The connection.
     pub conn: AnyConnection,
     answered: Option<Instant>,
+    /// What it keeps for batches of facts.
+    pub(super) plans: KeptPlans,
     /// Another connection may lead to a server that does more: one that was promoted meanwhile.
     given_up: bool,
 }
@@ -49,6 +51,7 @@ impl Pooled {
         Self {
             conn,
             answered: Some(Instant::now()),
+            plans: KeptPlans::new(),
             given_up: false,
         }
     }

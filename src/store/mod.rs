@@ -27,6 +27,7 @@ pub mod learners;
 pub mod losses;
 pub mod outbox;
 mod patience;
+mod plans;
 pub mod positions;
 mod prepared;
 pub mod preview;
@@ -132,16 +133,34 @@ impl Store {
         self.transaction_after("", name, work)
     }
 
-    /// The same for a batch of facts: under the shared fence of the configuration, and with statements that find each of
-    /// a batch's rows by its index. Until its tables are large, PostgreSQL would rather read them whole, twenty
-    /// milliseconds a batch instead of one. Its tries are bounded from when the whole batch `begun`.
+    /// The same for decisions on facts: under the shared fence of the configuration, and with statements that find each
+    /// row by its index. Until its tables are large, PostgreSQL would rather read them whole, twenty milliseconds a batch
+    /// instead of one.
+    pub fn deciding_transaction<T>(
+        &self,
+        name: &'static str,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.transaction_after(&self.batch_preamble, name, work)
+    }
+
+    /// The same for a batch of so many records, whose statements are the same each time: their plans are kept for a
+    /// while. Its tries are bounded from when the whole batch `begun`.
     pub fn batch_transaction<T>(
         &self,
         name: &'static str,
         begun: Instant,
+        records: usize,
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.retried(name, begun, || self.try_transaction(&self.batch_preamble, &mut work))
+        let preamble = &self.batch_preamble;
+        self.retried(name, begun, || {
+            let plans = |conn: &mut connection::Pooled| match conn.plans.are_too_old(records) {
+                true => format!("{}{preamble}", plans::MADE_ANEW),
+                false => format!("{}{preamble}", plans::KEPT),
+            };
+            self.try_transaction(plans, &mut work)
+        })
     }
 
     /// The same for what may as well be done again: it does not wait for the disk, and a crash of PostgreSQL, not one of
@@ -160,7 +179,9 @@ impl Store {
         name: &'static str,
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.retried(name, Instant::now(), || self.try_transaction(preamble, &mut work))
+        self.retried(name, Instant::now(), || {
+            self.try_transaction(|_| preamble.to_owned(), &mut work)
+        })
     }
 
     fn retried<T>(
@@ -281,13 +302,14 @@ impl Store {
 
     fn try_transaction<T>(
         &self,
-        preamble: &str,
+        preamble: impl FnOnce(&mut connection::Pooled) -> String,
         work: &mut impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let _writer = self.writer();
         let mut conn = self.connect()?;
         let pooled = &mut *conn;
-        let result = self.in_transaction(&mut pooled.conn, preamble, work);
+        let preamble = preamble(pooled);
+        let result = self.in_transaction(&mut pooled.conn, &preamble, work);
         result.map_err(|error| pooled.doubted(error))
     }
 

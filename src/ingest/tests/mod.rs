@@ -6,6 +6,7 @@ mod exhausted;
 mod histories;
 mod lanes;
 mod losses;
+mod plans;
 mod races;
 mod reading;
 mod replay;
