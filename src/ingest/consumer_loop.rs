@@ -31,7 +31,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long the next batch gathers what comes, unless it is full before: as long as the last one took, within these
 /// bounds. Each batch costs a dozen statements and a commit, whatever it holds: a processor that has too much to do gets
 /// fewer and larger ones.
-const GATHER: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_millis(50);
+const GATHER: RangeInclusive<Duration> = Duration::from_millis(3)..=Duration::from_millis(50);
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
