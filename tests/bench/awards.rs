@@ -1,5 +1,7 @@
 //! How fast awards that are decided become published, with the built-in issuer: claimed, issued, announced, marked.
 
+use anyhow::Result;
+
 use crate::harness::binary::BinaryApp;
 use crate::harness::kafka::RealKafka;
 use crate::support::{READ, enrolments, make_topic, number, plan_on, publish, rate, topic_of};
@@ -7,7 +9,7 @@ use crate::support::{READ, enrolments, make_topic, number, plan_on, publish, rat
 const EVENTS: u64 = 300_000;
 
 /// Decides on the awards of so many events first, about one in twenty.
-pub fn run() {
+pub fn run() -> Result<()> {
     let events = number("ACCOLADE_BENCH_EVENTS", EVENTS);
     let kafka = RealKafka::start_for(true);
     let plan = plan_on(&kafka);
@@ -17,14 +19,15 @@ pub fn run() {
     assert_eq!(app.terminate(), Some(0));
     publish(&app.topics, enrolments(events));
     app.start_again_as("ingest,http");
-    rate(&app.database, "ingest", READ, events);
+    rate(&app.database, "ingest", READ, events)?;
     assert_eq!(app.terminate(), Some(0));
 
     let decided = u64::try_from(app.database.count("award", "true")).expect("small");
     app.start_again_as("award,publish,http");
     let published = "SELECT CAST(count(*) AS text) AS line FROM award WHERE state = 'published'";
-    let speed = rate(&app.database, "awards", published, decided);
+    let speed = rate(&app.database, "awards", published, decided)?;
     let memory = app.peak_memory_kib() / 1024;
     assert_eq!(app.terminate(), Some(0));
     println!("decided to published, {decided} awards: {speed:.0} awards/s, peak {memory} MiB");
+    Ok(())
 }

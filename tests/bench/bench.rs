@@ -5,19 +5,36 @@
 #[expect(dead_code, reason = "the tests use the rest")]
 mod harness;
 
+mod api;
 mod awards;
 mod backfill;
 mod floor;
 mod ingest;
 mod latency;
+mod load;
+mod memory;
+mod start;
 mod support;
+mod usage;
+
+/// A wrong outcome panics; an error says that there was nothing to measure.
+type Run = fn() -> anyhow::Result<()>;
 
 /// Each measurement by its name.
-const ALL: [(&str, fn()); 4] = [
+const ALL: [(&str, Run); 7] = [
     ("ingest", ingest::run),
     ("awards", awards::run),
-    ("latency", latency::run),
-    ("backfill", backfill::run),
+    ("latency", || {
+        latency::run();
+        Ok(())
+    }),
+    ("backfill", || {
+        backfill::run();
+        Ok(())
+    }),
+    ("api", api::run),
+    ("memory", memory::run),
+    ("start", start::run),
 ];
 
 fn main() {
@@ -32,7 +49,10 @@ fn main() {
     for (name, run) in ALL {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {
             println!("\n== {name}");
-            run();
+            if let Err(error) = run() {
+                eprintln!("{name}: {error:#}");
+                std::process::exit(1);
+            }
         }
     }
 }

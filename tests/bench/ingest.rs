@@ -1,37 +1,20 @@
 //! How fast facts come from Kafka into PostgreSQL: the service against the floor of `floor.rs`, in turns, on one topic.
 
+use anyhow::Result;
+
 use crate::floor;
 use crate::harness::binary::BinaryApp;
 use crate::harness::database::Database;
 use crate::harness::kafka::RealKafka;
 use crate::harness::topics::Topics;
-use crate::support::{READ, enrolments, make_topic, median, number, plan_on, publish, rate, topic_of};
+use crate::support::{Outcome, READ, enrolments, make_topic, median, number, plan_on, publish, rate, topic_of};
 
 const EVENTS: u64 = 400_000;
 const ROUNDS: u64 = 3;
-const THRESHOLD: u64 = 3;
-
-/// What came of a run, to be compared with the others.
-#[derive(Debug, PartialEq, Eq)]
-struct Outcome {
-    facts: usize,
-    enrolled: String,
-    awards: usize,
-}
-
-impl Outcome {
-    /// As a database tells it that keeps facts in this table.
-    fn of(database: &Database, facts: &str) -> Self {
-        Self {
-            facts: database.count(facts, "true"),
-            enrolled: database.lines("SELECT CAST(sum(enrolled) AS text) AS line FROM learner")[0].clone(),
-            awards: database.count("award", "true"),
-        }
-    }
-}
+pub const THRESHOLD: u64 = 3;
 
 /// Events a second from the first commit that is seen to the last one, and the most memory in MiB.
-fn service(kafka: &RealKafka, prefix: &str, events: u64) -> (f64, u64, Outcome) {
+pub fn service(kafka: &RealKafka, prefix: &str, events: u64) -> Result<(f64, u64, Outcome)> {
     let mut plan = plan_on(kafka);
     let group = plan.settings["TOPIC_PREFIX"].clone();
     plan.set("KAFKA_GROUP_ID", &group);
@@ -40,14 +23,14 @@ fn service(kafka: &RealKafka, prefix: &str, events: u64) -> (f64, u64, Outcome) 
     app.activate(&format!("{THRESHOLD},three"), "", "");
     assert_eq!(app.terminate(), Some(0));
     app.start_again_as("ingest,http");
-    let speed = rate(&app.database, "ingest", READ, events);
+    let speed = rate(&app.database, "ingest", READ, events)?;
     let memory = app.peak_memory_kib() / 1024;
     assert_eq!(app.terminate(), Some(0));
-    (speed, memory, Outcome::of(&app.database, "learner_course"))
+    Ok((speed, memory, Outcome::of(&app.database, "learner_course")))
 }
 
 /// `ACCOLADE_BENCH_EVENTS` and `ACCOLADE_BENCH_ROUNDS` say how much.
-pub fn run() {
+pub fn run() -> Result<()> {
     let events = number("ACCOLADE_BENCH_EVENTS", EVENTS);
     let rounds = number("ACCOLADE_BENCH_ROUNDS", ROUNDS);
     let kafka = RealKafka::start_for(true);
@@ -63,7 +46,7 @@ pub fn run() {
         let database = Database::postgres();
         let floor = floor::run(&kafka.bootstrap(), &topic, database.url(), events, THRESHOLD);
         let expected = Outcome::of(&database, "fact");
-        let (service, memory, outcome) = service(&kafka, &prefix, events);
+        let (service, memory, outcome) = service(&kafka, &prefix, events)?;
         assert_eq!(outcome, expected, "both know the same");
         println!(
             "round {round}: floor {floor:>8.0} events/s   service {service:>8.0} events/s   ratio {:.2}   {memory} MiB   {outcome:?}",
@@ -78,4 +61,5 @@ pub fn run() {
         median(&services),
         median(&services) / median(&floors)
     );
+    Ok(())
 }

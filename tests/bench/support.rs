@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, ensure};
 use chrono::{DateTime, TimeDelta};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -28,6 +29,15 @@ pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| {
         text.parse().unwrap_or_else(|_| panic!("{name} is a number"))
     })
+}
+
+/// The same for several, with commas between them.
+pub fn numbers(name: &str, default: &[u64]) -> Vec<u64> {
+    let Ok(text) = std::env::var(name) else {
+        return default.to_vec();
+    };
+    let number = |text: &str| text.trim().parse().unwrap_or_else(|_| panic!("{name} holds numbers"));
+    text.split(',').map(number).collect()
 }
 
 /// SplitMix64, so that each run has the same data.
@@ -67,12 +77,17 @@ pub fn course_keys() -> Vec<String> {
 /// Enrolments as a busy platform has them: 2,000 courses, 500,000 learners, 2 % twice, 2 % inactive, out of order within
 /// five seconds.
 pub fn enrolments(number: u64) -> impl Iterator<Item = Vec<u8>> {
+    enrolments_of(number, LEARNERS)
+}
+
+/// The same of so many learners.
+pub fn enrolments_of(number: u64, learners: u64) -> impl Iterator<Item = Vec<u8>> {
     let mut random = Random(7);
     let mut last: Option<Vec<u8>> = None;
     (0..number).map(move |id| {
         let twice = last.take().filter(|_| random.below(50) == 0);
         let body = twice.unwrap_or_else(|| {
-            let (learner, course) = (random.below(LEARNERS) + 1, random.below(COURSES) + 1);
+            let (learner, course) = (random.below(learners) + 1, random.below(COURSES) + 1);
             event(id, learner, course, random.below(50) != 0, random.below(5_000))
         });
         last = Some(body.clone());
@@ -152,7 +167,8 @@ pub fn publish(topics: &Topics, events: impl Iterator<Item = Vec<u8>>) {
 }
 
 /// Asks the database until a count is reached; how fast it grew, a second, from the first sight of it to the end.
-pub fn rate(database: &Database, what: &str, sql: &str, target: u64) -> f64 {
+/// An error if it was over at once.
+pub fn rate(database: &Database, what: &str, sql: &str, target: u64) -> Result<f64> {
     let begun = Instant::now();
     let mut first = None;
     loop {
@@ -164,12 +180,34 @@ pub fn rate(database: &Database, what: &str, sql: &str, target: u64) -> f64 {
         if let Some((start, before)) = first
             && count >= target
         {
-            assert!(count > before, "{what}: it was over at once; more data is needed");
+            ensure!(
+                count > before,
+                "{what}: all {count} were there at once; it takes more of them to measure"
+            );
             #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-            return (count - before) as f64 / now.duration_since(start).as_secs_f64();
+            return Ok((count - before) as f64 / now.duration_since(start).as_secs_f64());
         }
         assert!(begun.elapsed() < LONG, "{what}: {count} of {target} after {LONG:?}");
         std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// What came of a run, to be compared with the others.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub facts: usize,
+    pub enrolled: String,
+    pub awards: usize,
+}
+
+impl Outcome {
+    /// As a database tells it that keeps facts in this table.
+    pub fn of(database: &Database, facts: &str) -> Self {
+        Self {
+            facts: database.count(facts, "true"),
+            enrolled: database.lines("SELECT CAST(sum(enrolled) AS text) AS line FROM learner")[0].clone(),
+            awards: database.count("award", "true"),
+        }
     }
 }
 

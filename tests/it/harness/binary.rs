@@ -158,6 +158,11 @@ impl BinaryApp {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// The most memory that it held, in KiB.
     pub fn peak_memory_kib(&self) -> u64 {
         self.status("VmHWM:")
@@ -175,12 +180,12 @@ impl BinaryApp {
 
     /// How many files and sockets it has open.
     pub fn descriptors(&self) -> u64 {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid())).expect("it runs");
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
         open.count() as u64
     }
 
     fn status(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
         number.expect("it is a number")
