@@ -16,21 +16,18 @@ use crate::harness::kafka::RealKafka;
 use crate::harness::process::{self, Process};
 use crate::harness::tokens::Token;
 use crate::harness::world::{Plan, World, badge_class};
+use crate::seed;
+use crate::support::number;
 
-const LEARNERS: i64 = 1_000_000;
+const LEARNERS: u64 = 1_000_000;
 const RUNS: usize = 3;
 const ENROLLED: i64 = 27;
 const COMPLETED: i64 = 7;
 const GROUP: [i64; 2] = [1, 2];
 const SLUGS: [&str; 3] = ["enrolled", "completed", "group"];
 
-fn learners() -> i64 {
-    let given = std::env::var("ACCOLADE_BENCH_LEARNERS").ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(LEARNERS)
-}
-
 /// Ten facts a learner, and the counters that follow from them.
-fn seed(world: &World, learners: i64) {
+fn seed(world: &World, learners: u64) {
     let start = Instant::now();
     let share = "CREATE FUNCTION share(bigint, bigint) RETURNS float8 LANGUAGE sql IMMUTABLE AS \
                  'SELECT (hashint8extended($1, $2) & 1048575)::float8 / 1048576'";
@@ -45,31 +42,8 @@ fn seed(world: &World, learners: i64) {
          ORDER BY hashint8(k) LIMIT {}",
         10 * learners
     );
-    let all = [
-        "SET synchronous_commit = off; SET work_mem = '256MB'; SET maintenance_work_mem = '512MB'",
-        share,
-        "INSERT INTO course (course_key) SELECT 'course-v1:edX+C' || c || '+2026' FROM generate_series(1, 300) c ORDER BY c",
-        "ALTER TABLE learner_course DROP CONSTRAINT learner_course_pkey; DROP INDEX learner_course_passed",
-        &format!(
-            "INSERT INTO learner_course (learner_id, course_id, enrolled, enrolled_mode, enrolled_at, enrolled_event, \
-             passed, passed_mode, passed_at, passed_event, evidence_url) \
-             SELECT k / 1000, k % 1000, e, 'honor', t, 'e' || k, p, CASE WHEN p THEN 'honor' END, \
-             CASE WHEN p THEN t END, CASE WHEN p THEN 'p' || k END, \
-             CASE WHEN p THEN 'https://lms.example.com/certificates/' || k END FROM ({facts}) facts"
-        ),
-        "ALTER TABLE learner_course ADD PRIMARY KEY (learner_id, course_id)",
-        "CREATE INDEX learner_course_passed ON learner_course (course_id, learner_id) WHERE passed",
-        &format!(
-            "INSERT INTO learner (learner_id, username, username_at, username_event, email, email_at, email_event, \
-             enrolled, completed) SELECT l, 'user' || l, timestamp '2026-01-01', 'e' || l, \
-             'user' || l || '@example.com', timestamp '2026-01-01', 'e' || l, coalesce(e, 0), coalesce(p, 0) \
-             FROM generate_series(1, {learners}) l LEFT JOIN (SELECT learner_id, count(*) FILTER (WHERE enrolled) AS e, \
-             count(*) FILTER (WHERE passed) AS p FROM learner_course GROUP BY 1) f ON f.learner_id = l"
-        ),
-    ];
-    world.database.change(&all.join(";\n"));
-    world.database.change("VACUUM ANALYZE learner_course");
-    world.database.change("VACUUM ANALYZE learner");
+    world.database.change(share);
+    seed::postgres(&world.database, 300, learners, &facts);
     let facts = world.database.count("learner_course", "true");
     println!(
         "seeded {learners} learners with {facts} facts in {:.0} s",
@@ -176,7 +150,7 @@ fn forget(world: &World) {
     );
 }
 
-fn kill_in_the_middle(world: &World, learners: i64) {
+fn kill_in_the_middle(world: &World, learners: u64) {
     let log = process::directory("backfill", None).join("log");
     let mut arguments = vec!["-i".to_owned()];
     arguments.extend(world.settings.iter().map(|(name, value)| format!("{name}={value}")));
@@ -200,7 +174,7 @@ pub fn run() {
     plan.set("RUST_LOG", "warn");
     // Without the award role, which would begin the backfill by itself.
     let app = BinaryApp::with_roles(plan, "ingest,http");
-    let learners = learners();
+    let learners = number("ACCOLADE_BENCH_LEARNERS", LEARNERS);
     seed(&app, learners);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let write = |name: &str, value: Value| {

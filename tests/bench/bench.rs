@@ -9,10 +9,12 @@ mod api;
 mod awards;
 mod backfill;
 mod floor;
+mod growth;
 mod ingest;
 mod latency;
 mod load;
 mod memory;
+mod seed;
 mod start;
 mod support;
 mod usage;
@@ -21,7 +23,7 @@ mod usage;
 type Run = fn() -> anyhow::Result<()>;
 
 /// Each measurement by its name.
-const ALL: [(&str, Run); 7] = [
+const ALL: [(&str, Run); 8] = [
     ("ingest", ingest::run),
     ("awards", awards::run),
     ("latency", || {
@@ -32,6 +34,7 @@ const ALL: [(&str, Run); 7] = [
         backfill::run();
         Ok(())
     }),
+    ("growth", growth::run),
     ("api", api::run),
     ("memory", memory::run),
     ("start", start::run),
