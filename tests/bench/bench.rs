@@ -8,6 +8,7 @@ mod harness;
 mod api;
 mod awards;
 mod backfill;
+mod badgr;
 mod floor;
 mod growth;
 mod ingest;
@@ -23,9 +24,10 @@ mod usage;
 type Run = fn() -> anyhow::Result<()>;
 
 /// Each measurement by its name.
-const ALL: [(&str, Run); 8] = [
+const ALL: [(&str, Run); 9] = [
     ("ingest", ingest::run),
     ("awards", awards::run),
+    ("badgr", badgr::run),
     ("latency", || {
         latency::run();
         Ok(())
