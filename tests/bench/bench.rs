@@ -15,6 +15,7 @@ mod ingest;
 mod latency;
 mod load;
 mod memory;
+mod python;
 mod seed;
 mod start;
 mod support;
@@ -24,8 +25,9 @@ mod usage;
 type Run = fn() -> anyhow::Result<()>;
 
 /// Each measurement by its name.
-const ALL: [(&str, Run); 9] = [
+const ALL: [(&str, Run); 10] = [
     ("ingest", ingest::run),
+    ("python", python::run),
     ("awards", awards::run),
     ("badgr", badgr::run),
     ("latency", || {
