@@ -23,6 +23,9 @@ const CHECK_TIME: Duration = Duration::from_secs(2);
 /// So long an answer holds, however many ask.
 const KEPT: Duration = Duration::from_secs(1);
 
+/// The same while something is not ready: whoever waits for it, as at a start, learns soon that it is.
+const UNREADY_KEPT: Duration = Duration::from_millis(100);
+
 /// What is not ready and what to do about it, in a sentence or two, without secrets.
 pub type Unready = String;
 
@@ -30,7 +33,7 @@ pub type Unready = String;
 pub struct ReadinessCheck {
     /// Its name in `/readyz`: `database`, `kafka`, `migrations`, `consumer`.
     pub name: &'static str,
-    /// Asked once a second at most, however many ask; cut off after two.
+    /// Asked once a second at most, ten times while something is not ready, however many ask; cut off after two.
     pub check: Box<dyn Fn() -> BoxFuture<'static, Result<(), Unready>> + Send + Sync>,
 }
 
@@ -127,13 +130,21 @@ async fn ready(Shared(state): Shared<State>) -> impl IntoResponse {
 async fn outcomes(state: &State) -> Outcomes {
     let mut known = state.known_readiness().lock().await;
     if let Some((at, outcomes)) = &*known
-        && at.elapsed() < KEPT
+        && at.elapsed() < kept(outcomes)
     {
         return outcomes.clone();
     }
     let outcomes: Outcomes = join_all(state.checks().iter().map(run)).await.into_iter().collect();
     *known = Some((Instant::now(), outcomes.clone()));
     outcomes
+}
+
+fn kept(outcomes: &Outcomes) -> Duration {
+    if outcomes.values().all(|outcome| outcome.ok) {
+        KEPT
+    } else {
+        UNREADY_KEPT
+    }
 }
 
 async fn run(check: &ReadinessCheck) -> (&'static str, Outcome) {

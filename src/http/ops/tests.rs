@@ -32,7 +32,13 @@ async fn readiness_names_the_part_that_is_not_ready() {
         "database": {"ok": true, "detail": "ok"}, "kafka": {"ok": false, "detail": "Start it."}}});
     assert_eq!(reply.json(), expected);
     up.store(true, Ordering::SeqCst);
-    tokio::time::advance(KEPT).await;
+    let still = site.get("/readyz", &[]).await;
+    assert_eq!(
+        still.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "whoever asks at once gets the same"
+    );
+    tokio::time::advance(UNREADY_KEPT).await;
     let reply = site.get("/readyz", &[]).await;
     assert_eq!((reply.status, &reply.json()["ready"]), (StatusCode::OK, &true.into()));
 }
