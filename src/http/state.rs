@@ -167,6 +167,15 @@ impl State {
         self.run(move |store| store.read(name, work)).await
     }
 
+    /// The same for what is asked often and finds its few rows by an index.
+    pub(super) async fn look_up<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.run(move |store| store.look_up(name, work)).await
+    }
+
     /// Has this done with the store when there is room for it. It keeps its room to the end, also when nobody waits for
     /// it any more.
     async fn run<T: Send + 'static>(

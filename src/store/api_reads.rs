@@ -17,7 +17,7 @@ pub use self::{
     awards::{AwardFilter, ListedAward, awards, awards_after, count_awards},
     one::{assertion_of_award, award, award_of},
 };
-use super::{StoreError, Tx};
+use super::{StoreError, Tx, prepared::Prepare};
 use crate::domain::{CourseKey, LearnerId, badge_class::BadgeClass};
 
 /// Which assertions of a learner are meant.
@@ -104,38 +104,30 @@ pub fn learner_by_username(tx: &mut Tx<'_>, username: &str) -> Result<Option<Lea
          ORDER BY username_at DESC NULLS LAST, username_event DESC NULLS LAST, learner_id DESC LIMIT 1",
     )
     .bind::<Text, _>(username)
+    .prepared()
     .load(tx.conn)?;
     Ok(rows.first().map(|row| LearnerId(row.learner_id)))
 }
 
-/// How many assertions that hold a learner has.
-pub fn count_assertions(tx: &mut Tx<'_>, learner: LearnerId, filter: &AssertionFilter) -> Result<i64, StoreError> {
-    let (slug, component, course) = filter.texts();
-    let count: Count = sql_query(
-        "/* count_assertions */ SELECT COUNT(*) AS count FROM assertion a JOIN badge_class b ON b.id = a.badge_class_id \
-         WHERE a.learner_id = $1 AND a.revoked_at IS NULL \
-         AND ($2 = '*' OR (b.slug = $2 AND b.issuing_component = $3)) AND ($4 = '*' OR b.course_id = $4)",
-    )
-    .bind::<BigInt, _>(learner.0)
-    .bind::<Text, _>(slug)
-    .bind::<Text, _>(component)
-    .bind::<Text, _>(course)
-    .get_result(tx.conn)?;
-    Ok(count.count)
-}
-
-/// Assertions of a learner that hold, newest first.
+/// Assertions of a learner that hold, newest first; and how many there are in all.
 pub fn assertions_of(
     tx: &mut Tx<'_>,
     learner: LearnerId,
     filter: &AssertionFilter,
     window: Window,
-) -> Result<Vec<ListedAssertion>, StoreError> {
+) -> Result<(i64, Vec<ListedAssertion>), StoreError> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(embed)]
+        listed: ListedAssertionRow,
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
     let (slug, component, course) = filter.texts();
-    let rows: Vec<ListedAssertionRow> = sql_query(concat!(
+    let rows: Vec<Row> = sql_query(concat!(
         "/* assertions_of */ SELECT ",
         badge_class_columns!(),
-        ", a.image_url, a.assertion_url, a.created_at \
+        ", a.image_url, a.assertion_url, a.created_at, COUNT(*) OVER () AS count \
          FROM assertion a JOIN badge_class b ON b.id = a.badge_class_id \
          WHERE a.learner_id = $1 AND a.revoked_at IS NULL \
          AND ($2 = '*' OR (b.slug = $2 AND b.issuing_component = $3)) AND ($4 = '*' OR b.course_id = $4) \
@@ -147,8 +139,31 @@ pub fn assertions_of(
     .bind::<Text, _>(course)
     .bind::<BigInt, _>(window.length)
     .bind::<BigInt, _>(window.start)
+    .prepared()
     .load(tx.conn)?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    let count = match rows.first() {
+        Some(row) => row.count,
+        None if window.start == 0 => 0,
+        None => count_assertions(tx, learner, filter)?,
+    };
+    Ok((count, rows.into_iter().map(|row| row.listed.into()).collect()))
+}
+
+/// How many assertions that hold a learner has.
+fn count_assertions(tx: &mut Tx<'_>, learner: LearnerId, filter: &AssertionFilter) -> Result<i64, StoreError> {
+    let (slug, component, course) = filter.texts();
+    let count: Count = sql_query(
+        "/* count_assertions */ SELECT COUNT(*) AS count FROM assertion a JOIN badge_class b ON b.id = a.badge_class_id \
+         WHERE a.learner_id = $1 AND a.revoked_at IS NULL \
+         AND ($2 = '*' OR (b.slug = $2 AND b.issuing_component = $3)) AND ($4 = '*' OR b.course_id = $4)",
+    )
+    .bind::<BigInt, _>(learner.0)
+    .bind::<Text, _>(slug)
+    .bind::<Text, _>(component)
+    .bind::<Text, _>(course)
+    .prepared()
+    .get_result(tx.conn)?;
+    Ok(count.count)
 }
 
 /// Whether there is a badge class of this slug and issuing component, in this course (`None`: in any or none).
@@ -165,6 +180,7 @@ pub fn badge_class_exists(
     .bind::<Text, _>(slug)
     .bind::<Text, _>(issuing_component)
     .bind::<Text, _>(course_id.unwrap_or("*"))
+    .prepared()
     .get_result(tx.conn)?;
     Ok(count.count > 0)
 }
@@ -176,6 +192,7 @@ pub fn course_exists(tx: &mut Tx<'_>, course: &CourseKey) -> Result<bool, StoreE
          + (SELECT COUNT(*) FROM badge_class WHERE course_id = $1) AS count",
     )
     .bind::<Text, _>(course.as_str())
+    .prepared()
     .get_result(tx.conn)?;
     Ok(count.count > 0)
 }
@@ -190,6 +207,7 @@ pub fn public_assertion(tx: &mut Tx<'_>, id: &str) -> Result<Option<PublicAssert
         " WHERE a.id = $1",
     ))
     .bind::<Text, _>(id)
+    .prepared()
     .load(tx.conn)?;
     Ok(rows.into_iter().next().map(PublicAssertion::from))
 }
@@ -204,6 +222,7 @@ pub fn recent_assertions(tx: &mut Tx<'_>, at_most: i64) -> Result<Vec<PublicAsse
         " ORDER BY a.created_at DESC, a.id DESC LIMIT $1",
     ))
     .bind::<BigInt, _>(at_most)
+    .prepared()
     .load(tx.conn)?;
     Ok(rows.into_iter().map(PublicAssertion::from).collect())
 }
@@ -227,6 +246,7 @@ pub fn public_badge_class(
          FROM badge_class b LEFT JOIN course c ON c.course_key = b.course_id WHERE b.public_id = $1",
     ))
     .bind::<Text, _>(public_id)
+    .prepared()
     .load(tx.conn)?;
     let row = rows.into_iter().next();
     Ok(row.map(|row| (row.badge_class.into(), row.course_name.filter(|name| !name.is_empty()))))
@@ -241,6 +261,7 @@ pub fn public_badge_image(tx: &mut Tx<'_>, public_id: &str) -> Result<Option<Vec
     }
     let rows: Vec<Row> = sql_query("/* public_badge_image */ SELECT image FROM badge_class WHERE public_id = $1")
         .bind::<Text, _>(public_id)
+        .prepared()
         .load(tx.conn)?;
     Ok(rows.into_iter().next().map(|row| row.image))
 }

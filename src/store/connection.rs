@@ -12,7 +12,12 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, HarnessWithOutput, MigrationHarness, embed_migrations};
 
-use super::{DatabaseUrl, StoreError, plans::KeptPlans, prepared::Prepare, time_limits};
+use super::{
+    DatabaseUrl, StoreError,
+    plans::{FORGET, KeptPlans, Plans},
+    prepared::Prepare,
+    time_limits,
+};
 
 const POSTGRES_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const SQLITE_MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -40,10 +45,10 @@ pub struct Pooled {
     /// The connection.
     pub conn: AnyConnection,
     answered: Option<Instant>,
-    /// What it keeps for batches of facts.
-    pub(super) plans: KeptPlans,
+    pub(super) kept_plans: KeptPlans,
     /// Another connection may lead to a server that does more: one that was promoted meanwhile.
     given_up: bool,
+    plans: Plans,
 }
 
 impl Pooled {
@@ -51,9 +56,27 @@ impl Pooled {
         Self {
             conn,
             answered: Some(Instant::now()),
-            plans: KeptPlans::new(),
+            kept_plans: KeptPlans::new(),
             given_up: false,
+            plans: Plans::EachTime,
         }
+    }
+
+    /// Has its statements planned so.
+    pub(super) fn plan(&mut self, plans: Plans) -> Result<(), StoreError> {
+        let AnyConnection::Postgres(conn) = &mut self.conn else {
+            return Ok(());
+        };
+        let mut told = Ok(());
+        if self.plans != plans {
+            told = plans.set(conn);
+        }
+        if told.is_ok() && plans == Plans::Kept && self.kept_plans.are_too_old(0) {
+            told = conn.batch_execute(FORGET);
+        }
+        told.map_err(|error| self.doubted(error.into()))?;
+        self.plans = plans;
+        Ok(())
     }
 
     /// After this error it may be broken, and is asked before anybody gets it again. Says what the error is: the

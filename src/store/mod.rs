@@ -57,6 +57,7 @@ pub use database_url::{DatabaseUrl, InvalidDatabaseUrl, PostgresUrl};
 pub use error::{Disposition, StoreError};
 pub use patience::Patience;
 
+use self::plans::Plans;
 use crate::{clock::Clock, retry::Backoff, telemetry::Metrics};
 
 /// So often in all is a transaction tried that others are in the way of.
@@ -155,7 +156,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         let preamble = &self.batch_preamble;
         self.retried(name, begun, || {
-            let plans = |conn: &mut connection::Pooled| match conn.plans.are_too_old(records) {
+            let plans = |conn: &mut connection::Pooled| match conn.kept_plans.are_too_old(records) {
                 true => format!("{}{preamble}", plans::MADE_ANEW),
                 false => format!("{}{preamble}", plans::KEPT),
             };
@@ -237,7 +238,26 @@ impl Store {
         name: &'static str,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut conn = self.connect().map_err(|error| error.during(name))?;
+        self.read_by(Plans::EachTime, name, work)
+    }
+
+    /// The same for what is asked often and finds its few rows by an index, on any table: PostgreSQL keeps the plans of those statements
+    /// that are kept prepared.
+    pub fn look_up<T>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.read_by(Plans::Kept, name, work)
+    }
+
+    fn read_by<T>(
+        &self,
+        plans: Plans,
+        name: &'static str,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut conn = self.connect_for(plans).map_err(|error| error.during(name))?;
         let mut tx = Tx {
             conn: &mut conn.conn,
             now: None,
@@ -291,7 +311,13 @@ impl Store {
     }
 
     fn connect(&self) -> Result<PooledConnection<Manager>, StoreError> {
-        self.pool.get().map_err(StoreError::unavailable)
+        self.connect_for(Plans::EachTime)
+    }
+
+    fn connect_for(&self, plans: Plans) -> Result<PooledConnection<Manager>, StoreError> {
+        let mut conn = self.pool.get().map_err(StoreError::unavailable)?;
+        conn.plan(plans)?;
+        Ok(conn)
     }
 
     fn writer(&self) -> Option<std::sync::MutexGuard<'_, ()>> {

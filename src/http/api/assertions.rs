@@ -90,21 +90,14 @@ pub(super) async fn of_user(
     name("username", &username)?;
     let filter = filter(&query)?;
     let page = query.page()?;
-    let read = state.read("assertions_of_user", move |tx| {
+    let read = state.look_up("assertions_of_user", move |tx| {
         let Some(learner) = api_reads::learner_by_username(tx, &username)? else {
             return Ok(Err(Problem::not_found("There is no learner of this username.")));
         };
         if let Some(missing) = missing(tx, &filter)? {
             return Ok(Err(Problem::not_found(missing)));
         }
-        let place = match page.within(api_reads::count_assertions(tx, learner, &filter)?) {
-            Ok(place) => place,
-            Err(beyond) => return Ok(Err(beyond)),
-        };
-        Ok(Ok((
-            place,
-            api_reads::assertions_of(tx, learner, &filter, place.window())?,
-        )))
+        page.read(|window| api_reads::assertions_of(tx, learner, &filter, window))
     });
     let (place, assertions) = read.await??;
     let items = assertions

@@ -188,14 +188,7 @@ pub(super) async fn assertions_of(
             badge_class: Some((class.key.slug, class.key.issuing_component)),
             course_id: Some(class.key.course_id),
         };
-        let place = match page.within(api_reads::count_assertions(tx, learner, &filter)?) {
-            Ok(place) => place,
-            Err(beyond) => return Ok(Err(beyond)),
-        };
-        Ok(Ok((
-            place,
-            api_reads::assertions_of(tx, learner, &filter, place.window())?,
-        )))
+        page.read(|window| api_reads::assertions_of(tx, learner, &filter, window))
     });
     let (place, found): (_, Vec<ListedAssertion>) = read.await??;
     let items = found

@@ -14,7 +14,7 @@ use utoipa::{
 
 use crate::{
     http::{State, problem::Problem},
-    store::api_reads::Window,
+    store::{StoreError, api_reads::Window},
     wire::schemas,
 };
 
@@ -109,6 +109,30 @@ impl PageRequest {
             number,
             size: self.size,
         })
+    }
+
+    /// Where this page begins if the list is long enough; for the last one, whose place is not known yet, the first.
+    fn expected(self) -> Window {
+        Window {
+            start: (self.number.unwrap_or(1) - 1).saturating_mul(self.size),
+            length: self.size,
+        }
+    }
+
+    /// Reads this page of a list that tells with any of its parts how long it is.
+    pub(super) fn read<T>(
+        self,
+        mut list: impl FnMut(Window) -> Result<(i64, Vec<T>), StoreError>,
+    ) -> Result<Result<(PagePlace, Vec<T>), Problem>, StoreError> {
+        let (count, mut items) = list(self.expected())?;
+        let place = match self.within(count) {
+            Ok(place) => place,
+            Err(beyond) => return Ok(Err(beyond)),
+        };
+        if place.window() != self.expected() {
+            (_, items) = list(place.window())?;
+        }
+        Ok(Ok((place, items)))
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) async fn image(
         return Ok(elsewhere(&state, &headers, &assertion.image_url));
     };
     let public_id = assertion.badge_class.public_id;
-    let read = state.read("badge_image", move |tx| api_reads::public_badge_image(tx, &public_id));
+    let read = state.look_up("badge_image", move |tx| api_reads::public_badge_image(tx, &public_id));
     let Some(png) = read.await? else {
         return Ok(not_found(&state, &headers));
     };
@@ -156,7 +156,7 @@ async fn find(state: &State, id: String) -> Result<Option<PublicAssertion>, Prob
         return Ok(None);
     }
     state
-        .read("public_assertion", move |tx| api_reads::public_assertion(tx, &id))
+        .look_up("public_assertion", move |tx| api_reads::public_assertion(tx, &id))
         .await
 }
 

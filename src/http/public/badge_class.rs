@@ -72,7 +72,7 @@ pub(super) async fn image(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let png = if is_id(&public_id) {
-        let read = state.read("badge_image", move |tx| api_reads::public_badge_image(tx, &public_id));
+        let read = state.look_up("badge_image", move |tx| api_reads::public_badge_image(tx, &public_id));
         read.await?
     } else {
         None
@@ -113,7 +113,7 @@ async fn find(state: &State, public_id: String) -> Result<Found, Problem> {
     if !is_id(&public_id) {
         return Ok(None);
     }
-    let read = state.read("public_badge_class", move |tx| {
+    let read = state.look_up("public_badge_class", move |tx| {
         api_reads::public_badge_class(tx, &public_id)
     });
     read.await
