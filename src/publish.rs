@@ -156,7 +156,7 @@ impl Publisher {
     async fn publish_events(&self, stop: &CancellationToken) -> Result<bool, StoreError> {
         let events = self
             .store
-            .run(|store| store.relaxed_transaction("claim_events", |tx| outbox::claim(tx, EVENTS, LEASE)))
+            .run(|store| store.claim_transaction("claim_events", true, |tx| outbox::claim(tx, EVENTS, LEASE)))
             .await?;
         if events.is_empty() {
             return Ok(false);

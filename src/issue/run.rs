@@ -189,10 +189,7 @@ impl Issuer {
         let local = self.backend.is_local();
         let claim = self
             .store
-            .run(move |store| match local {
-                true => store.relaxed_transaction(CLAIM, claim),
-                false => store.transaction(CLAIM, claim),
-            })
+            .run(move |store| store.claim_transaction(CLAIM, local, claim))
             .await?;
         if !claim.awards.is_empty() {
             hit(Place::Claimed)?;

@@ -66,6 +66,9 @@ const TRIES: u32 = 5;
 /// come back in time, and one try may take a minute.
 pub const TRIES_LAST: Duration = Duration::from_secs(90);
 
+const RELAXED: &str = "SET LOCAL synchronous_commit = off; ";
+const IN_ORDER: &str = "SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+
 /// Where the database is and how much of it one process uses.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -164,6 +167,19 @@ impl Store {
         })
     }
 
+    /// The same for who takes the first of what waits, in order: with statements that read no further than that, by index.
+    /// PostgreSQL would rather sort all that waits where it believes that to be little, as it does of a backlog that is new. `relaxed`
+    /// as in [`Store::relaxed_transaction`].
+    pub fn claim_transaction<T>(
+        &self,
+        name: &'static str,
+        relaxed: bool,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let durability = if relaxed { RELAXED } else { "" };
+        self.transaction_after(&format!("{durability}{IN_ORDER}"), name, work)
+    }
+
     /// The same for what may as well be done again: it does not wait for the disk, and a crash of PostgreSQL, not one of
     /// this process, may undo what was committed within the last second.
     pub fn relaxed_transaction<T>(
@@ -171,7 +187,7 @@ impl Store {
         name: &'static str,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.transaction_after("SET LOCAL synchronous_commit = off", name, work)
+        self.transaction_after(RELAXED, name, work)
     }
 
     fn transaction_after<T>(

@@ -129,11 +129,14 @@ pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta) -> Result<Vec<Clai
         AnyConnection::Postgres(_) => "FOR UPDATE OF o SKIP LOCKED",
         AnyConnection::Sqlite(_) => "",
     };
+    // A learner's events are published in order: if the one before is, so are all. That one is found by the primary key; to look for
+    // an unpublished one among all that are, PostgreSQL would read their index from end to end, for each event.
     let rows: Vec<ClaimedRow> = sql_query(format!(
         "/* outbox::claim */ WITH x AS (SELECT o.learner_id, o.seq FROM outbox o WHERE o.published_at IS NULL \
          AND o.parked_reason IS NULL AND (o.lease_until IS NULL OR o.lease_until < $1) \
-         AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.learner_id = o.learner_id AND e.seq < o.seq \
-         AND e.published_at IS NULL) ORDER BY o.created_at, o.learner_id, o.seq LIMIT $2 {lock}) \
+         AND coalesce((SELECT e.published_at IS NOT NULL FROM outbox e WHERE e.learner_id = o.learner_id \
+         AND e.seq < o.seq ORDER BY e.seq DESC LIMIT 1), true) \
+         ORDER BY o.created_at, o.learner_id, o.seq LIMIT $2 {lock}) \
          UPDATE outbox SET lease_token = lease_token + 1, lease_until = $3 FROM x \
          WHERE outbox.learner_id = x.learner_id AND outbox.seq = x.seq \
          RETURNING outbox.learner_id, outbox.seq, lease_token, event_id, event_type, payload, created_at, event_time"
@@ -157,8 +160,9 @@ pub fn mark_published(tx: &mut Tx<'_>, leases: &[EventLease]) -> Result<Marked, 
     let now = tx.now()?;
     let marked: Vec<MarkedRow> = sql_query(format!(
         "/* outbox::mark_published */ UPDATE outbox SET published_at = $1, lease_until = NULL FROM {} WHERE {HELD} \
-         RETURNING outbox.learner_id, award_id, event_type, EXISTS (SELECT 1 FROM outbox later \
-         WHERE later.learner_id = outbox.learner_id AND later.seq > outbox.seq AND later.published_at IS NULL) AS more",
+         RETURNING outbox.learner_id, award_id, event_type, coalesce((SELECT later.published_at IS NULL FROM outbox later \
+         WHERE later.learner_id = outbox.learner_id AND later.seq > outbox.seq ORDER BY later.seq DESC LIMIT 1), false) \
+         AS more",
         unfold::rows(tx.conn, "$2", HOLDER),
     ))
     .bind::<Timestamp, _>(now)
@@ -259,3 +263,6 @@ fn claimed(row: ClaimedRow) -> Result<ClaimedEvent, StoreError> {
 pub(super) fn event_id(text: &str) -> Result<Uuid, StoreError> {
     Uuid::parse_str(text).map_err(|_| StoreError::Corrupt(format!("event id {text:?} in the outbox")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,8 +223,9 @@ fn announcing(conn: &AnyConnection, next: &str, [now, token, lease, rows]: [&str
         "/* awards::complete */ INSERT INTO outbox (learner_id, seq, event_id, event_type, award_id, payload, event_time, \
          created_at, lease_token, lease_until) SELECT x.learner_id, n.next_seq - x.back, x.event_id, x.event_type, \
          x.award_id, x.payload, x.event_time, {now}, {token}, \
-         CASE WHEN x.is_first AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.learner_id = x.learner_id \
-         AND e.published_at IS NULL) THEN {lease} END FROM {} JOIN {next} n ON n.learner_id = x.learner_id \
+         CASE WHEN x.is_first AND coalesce((SELECT e.published_at IS NOT NULL FROM outbox e \
+         WHERE e.learner_id = x.learner_id ORDER BY e.seq DESC LIMIT 1), true) THEN {lease} END \
+         FROM {} JOIN {next} n ON n.learner_id = x.learner_id \
          WHERE true RETURNING seq, event_id, lease_until",
         unfold::rows(conn, rows, OUTBOX),
     )

@@ -1,0 +1,108 @@
+//! What a backlog costs on PostgreSQL: whoever claims, marks or writes a few events must not read all that wait.
+
+use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
+
+use super::{EventLease, LEASE, claim, mark_published};
+use crate::store::{
+    Store, StoreError, Tx,
+    awards::{self, Completed, issue_at_once},
+    testing::{TestDatabase, postgres},
+};
+
+/// Unpublished events, each of another learner: their index has some two hundred pages.
+const BACKLOG: i64 = 20_000;
+/// So many of them are dealt with.
+const FEW: usize = 200;
+/// Pages of the table and its indexes, for each of these, at most: a look-up takes three, a new version of a row ten.
+const PAGES_EACH: i64 = 25;
+
+#[derive(QueryableByName)]
+struct Pages {
+    #[diesel(sql_type = BigInt)]
+    pages: i64,
+}
+
+/// So many pages of the outbox did this connection ask for.
+fn pages(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let asked = "SELECT CAST(sum(pg_stat_get_xact_blocks_fetched(oid)) AS bigint) AS pages FROM pg_class \
+                 WHERE relname LIKE 'outbox%'";
+    Ok(sql_query(asked).get_result::<Pages>(tx.conn)?.pages)
+}
+
+/// Does it, and checks how many pages it took for so many events.
+fn cheaply<T>(
+    tx: &mut Tx<'_>,
+    events: usize,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let before = pages(tx)?;
+    let done = work(tx)?;
+    let asked = pages(tx)? - before;
+    let most = PAGES_EACH * i64::try_from(events).expect("few");
+    assert!(asked > 0, "pages are counted");
+    assert!(asked <= most, "{asked} pages for {events} events of {BACKLOG}");
+    Ok(done)
+}
+
+/// Nobody has analyzed the table.
+fn backlog() -> Option<TestDatabase> {
+    let database = postgres()?;
+    let filled = database.store().transaction("test", |tx| {
+        let events = "INSERT INTO outbox (learner_id, seq, event_id, event_type, award_id, payload, created_at) \
+                      SELECT n, 1, CAST(gen_random_uuid() AS text), 'badge.awarded', CAST(n AS text), \
+                      repeat('x', 500), timestamp '2026-11-01' + n * interval '1 ms' FROM generate_series(1, $1) n";
+        Ok(sql_query(events).bind::<BigInt, _>(BACKLOG).execute(tx.conn)?)
+    });
+    assert_eq!(filled.expect("filled"), FEW * 100);
+    Some(database)
+}
+
+fn claim_few(store: &Store) -> Vec<EventLease> {
+    let claimed = store.claim_transaction("test", true, |tx| cheaply(tx, FEW, |tx| claim(tx, FEW, LEASE)));
+    let leases: Vec<EventLease> = claimed.expect("claimed").iter().map(|event| event.lease).collect();
+    assert_eq!(leases.len(), FEW);
+    leases
+}
+
+#[test]
+fn a_claim_does_not_read_the_backlog_for_each_event() {
+    let Some(database) = backlog() else { return };
+    let store = database.store();
+    let first = claim_few(&store);
+    let second = claim_few(&store);
+    assert!(
+        first.last().expect("some").learner < second[0].learner,
+        "the oldest first"
+    );
+}
+
+#[test]
+fn a_mark_does_not_read_the_backlog_for_each_event() {
+    let Some(database) = backlog() else { return };
+    let store = database.store();
+    let leases = claim_few(&store);
+    let marked = store.transaction("test", |tx| cheaply(tx, FEW, |tx| mark_published(tx, &leases)));
+    assert_eq!(marked.expect("marked").events, FEW);
+}
+
+#[test]
+fn an_award_at_once_does_not_read_the_backlog() {
+    let Some(database) = backlog() else { return };
+    let store = database.store();
+    let badge_class = database.badge_class("three");
+    let learners = BACKLOG + 1..=BACKLOG + 50;
+    let awards: Vec<awards::AwardKey> = {
+        database.decide(learners, &badge_class);
+        awards::testing::claim_all(&store)
+            .iter()
+            .map(|award| (award.learner, award.award))
+            .collect()
+    };
+    let issued = store.deciding_transaction("test", |tx| {
+        sql_query("UPDATE award SET state = 'pending', posted = false").execute(tx.conn)?;
+        let issue = |award: &awards::ClaimedAward| -> Option<Completed> { Some(awards::testing::completed(award)) };
+        cheaply(tx, awards.len(), |tx| issue_at_once(tx, &awards, &issue, Some(LEASE)))
+    });
+    let issued = issued.expect("issued");
+    assert_eq!((issued.awards, issued.claimed.len()), (50, 50));
+}
