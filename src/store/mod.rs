@@ -159,17 +159,14 @@ impl Store {
     ) -> Result<T, StoreError> {
         let preamble = &self.batch_preamble;
         self.retried(name, begun, || {
-            let plans = |conn: &mut connection::Pooled| match conn.kept_plans.are_too_old(records) {
-                true => format!("{}{preamble}", plans::MADE_ANEW),
-                false => format!("{}{preamble}", plans::KEPT),
-            };
-            self.try_transaction(plans, &mut work)
+            let begin = |conn: &mut connection::Pooled| conn.kept_plans.before_batch(records) + preamble;
+            self.try_transaction(begin, &mut work)
         })
     }
 
-    /// The same for who takes the first of what waits, in order: with statements that read no further than that, by index.
-    /// PostgreSQL would rather sort all that waits where it believes that to be little, as it does of a backlog that is new. `relaxed`
-    /// as in [`Store::relaxed_transaction`].
+    /// The same for who takes the first of what waits, in order: with statements that read no further than that, by
+    /// index. PostgreSQL would rather sort all that waits where it believes that to be little, as it does of a backlog
+    /// that is new. `relaxed` as in [`Store::relaxed_transaction`].
     pub fn claim_transaction<T>(
         &self,
         name: &'static str,
@@ -257,8 +254,8 @@ impl Store {
         self.read_by(Plans::EachTime, name, work)
     }
 
-    /// The same for what is asked often and finds its few rows by an index, on any table: PostgreSQL keeps the plans of those statements
-    /// that are kept prepared.
+    /// The same for what is asked often and finds its few rows by an index, on any table: PostgreSQL keeps the plans of
+    /// those statements that are kept prepared.
     pub fn look_up<T>(
         &self,
         name: &'static str,

@@ -129,8 +129,8 @@ pub fn claim(tx: &mut Tx<'_>, limit: usize, lease: TimeDelta) -> Result<Vec<Clai
         AnyConnection::Postgres(_) => "FOR UPDATE OF o SKIP LOCKED",
         AnyConnection::Sqlite(_) => "",
     };
-    // A learner's events are published in order: if the one before is, so are all. That one is found by the primary key; to look for
-    // an unpublished one among all that are, PostgreSQL would read their index from end to end, for each event.
+    // A learner's events are published in order: if the one before is, so are all. That one is found by the primary key;
+    // to look for an unpublished one among all that are, PostgreSQL would read their index from end to end, for each event.
     let rows: Vec<ClaimedRow> = sql_query(format!(
         "/* outbox::claim */ WITH x AS (SELECT o.learner_id, o.seq FROM outbox o WHERE o.published_at IS NULL \
          AND o.parked_reason IS NULL AND (o.lease_until IS NULL OR o.lease_until < $1) \

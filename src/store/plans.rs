@@ -1,19 +1,16 @@
 //! When PostgreSQL plans a statement that is kept prepared: each time, or once for a while.
 //!
-//! A small batch and a look-up take longer to plan than to carry out, so a connection keeps the plans of these. But a plan suits the tables as they were when it was made: of a table that was nearly empty it would rather read all, and
-//! does so for as long as it is kept, while the table grows. PostgreSQL makes it anew once autovacuum has analyzed the
-//! table, up to minutes later.
+//! A small batch and a look-up take longer to plan than to carry out, so a connection keeps the plans of these. But a plan
+//! suits the tables as they were when it was made: of a table that was nearly empty it would rather read all, and does so
+//! for as long as it is kept, while the table grows. PostgreSQL makes it anew once autovacuum has analyzed the table, up to
+//! minutes later.
 
 use std::time::{Duration, Instant};
 
 use diesel::{PgConnection, QueryResult, connection::SimpleConnection};
 
-/// What a batch begins with that goes by the plans that there are.
-pub(super) const KEPT: &str = "SET LOCAL plan_cache_mode = force_generic_plan; ";
 /// What makes a connection forget its plans.
-pub(super) const FORGET: &str = "DISCARD PLANS";
-/// What a batch begins with whose plans are to be made anew.
-pub(super) const MADE_ANEW: &str = "DISCARD PLANS; SET LOCAL plan_cache_mode = force_generic_plan; ";
+pub(super) const FORGET: &str = "DISCARD PLANS; ";
 
 /// Other processes make tables grow too.
 const LAST: Duration = Duration::from_secs(1);
@@ -33,6 +30,12 @@ impl KeptPlans {
             made: Instant::now(),
             records: 0,
         }
+    }
+
+    /// What a batch of so many records begins with.
+    pub(super) fn before_batch(&mut self, records: usize) -> String {
+        let forget = if self.are_too_old(records) { FORGET } else { "" };
+        [forget, "SET LOCAL plan_cache_mode = force_generic_plan; "].concat()
     }
 
     /// Whether plans are to be made anew before so many more records are written.
