@@ -95,7 +95,7 @@ pub fn enrolments_of(number: u64, learners: u64) -> impl Iterator<Item = Vec<u8>
     })
 }
 
-/// PostgreSQL and a prefix of its own. `ACCOLADE_BENCH_SETTINGS`, such as `CONSUMERS=1,KAFKA_FETCH_MIN_BYTES=1`, changes
+/// PostgreSQL and a prefix of its own. `ACCOLADE_BENCH_SETTINGS`, such as `INGEST_CONSUMERS=1,KAFKA_FETCH_MIN_BYTES=1`, changes
 /// the service.
 pub fn plan_on(kafka: &RealKafka) -> Plan {
     let mut plan = Plan::new();
