@@ -20,9 +20,6 @@ use crate::wire::record::Record;
 /// How long librdkafka may take to move its own position.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// librdkafka counts in these: asked to wait for less, it does not wait at all.
-const SHORTEST_WAIT: Duration = Duration::from_millis(1);
-
 /// How long the last commit waits before it asks a rebalancing group again.
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
 
@@ -156,10 +153,12 @@ impl Consumer {
                 },
                 None => {
                     let until = if batch.is_empty() { deadline } else { gather_until };
-                    wait = until.saturating_duration_since(Instant::now());
-                    if wait < SHORTEST_WAIT {
+                    let millis = until.saturating_duration_since(Instant::now()).as_millis();
+                    if millis == 0 {
                         break;
                     }
+                    // Whole ones: rdkafka spins through what is left of one.
+                    wait = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
                 }
             }
         }

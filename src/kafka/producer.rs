@@ -1,11 +1,11 @@
 //! Writes records, each acknowledged by all replicas in sync.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use tokio::sync::{Notify, oneshot};
 use tracing::warn;
 
@@ -18,6 +18,10 @@ use crate::wire::record::OutgoingRecord;
 /// How long to wait for room in the queue before looking again: librdkafka frees the room shortly
 /// after it reports the delivery that made it.
 const ROOM_CHECK: Duration = Duration::from_millis(20);
+
+/// How long one poll for what became of records waits. rdkafka spins through the last millisecond of each, and its own
+/// thread's poll lasts 100 ms: one per cent of a core for a producer that does nothing.
+const POLL: Duration = Duration::from_secs(1);
 
 /// How long a producer that is dropped may take to write what was given to it.
 const DROP_FLUSH: Duration = Duration::from_secs(5);
@@ -78,7 +82,7 @@ struct Client {
     generation: u64,
     room: Arc<Notify>,
     /// `None` only while being dropped.
-    producer: Option<ThreadedProducer<DeliveryContext>>,
+    producer: Option<Arc<BaseProducer<DeliveryContext>>>,
 }
 
 /// What becomes of a queued record: wait for it with [`Self::delivered`].
@@ -258,6 +262,8 @@ impl Client {
                 room: Arc::clone(&room),
             })
             .map_err(|error| KafkaError::of("create the producer", error))?;
+        let producer = Arc::new(producer);
+        poll_while_held(Arc::downgrade(&producer));
         Ok(Self {
             generation,
             room,
@@ -265,7 +271,7 @@ impl Client {
         })
     }
 
-    fn producer(&self) -> &ThreadedProducer<DeliveryContext> {
+    fn producer(&self) -> &BaseProducer<DeliveryContext> {
         self.producer
             .as_ref()
             .expect("a client has its producer until it is dropped")
@@ -294,6 +300,18 @@ impl Client {
             error => KafkaError::of("flush", error),
         })
     }
+}
+
+/// Tells on a thread of its own what became of records, until nobody else holds the producer.
+fn poll_while_held(producer: Weak<BaseProducer<DeliveryContext>>) {
+    thread::Builder::new()
+        .name("poll the producer".to_owned())
+        .spawn(move || {
+            while let Some(producer) = producer.upgrade() {
+                producer.poll(POLL);
+            }
+        })
+        .expect("a thread can be started");
 }
 
 /// Dropping librdkafka's producer blocks and throws away what is queued: both is for a thread of

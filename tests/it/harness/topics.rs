@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use serde_json::Value;
@@ -97,7 +97,7 @@ impl ProducerContext for Deliveries {
 pub struct Topics {
     bootstrap: String,
     prefix: Option<String>,
-    producer: ThreadedProducer<Deliveries>,
+    producer: BaseProducer<Deliveries>,
     readers: Mutex<BTreeMap<String, Reader>>,
 }
 
