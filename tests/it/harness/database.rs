@@ -1,6 +1,6 @@
 //! The database of one test: SQLite in a directory of its own, or PostgreSQL.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use diesel::{connection::SimpleConnection, prelude::*};
 
@@ -12,6 +12,8 @@ pub struct Database {
     url: String,
     /// Of SQLite.
     directory: Option<Arc<tempfile::TempDir>>,
+    /// Of PostgreSQL: what is asked, it is asked here. A connection for each look costs more than the look.
+    session: Arc<Mutex<Option<PgConnection>>>,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -37,15 +39,13 @@ impl Database {
         Self {
             url,
             directory: Some(Arc::new(directory)),
+            session: Arc::default(),
         }
     }
 
     /// One of the shared cluster.
     pub fn postgres() -> Self {
-        Self {
-            url: Postgres::shared().database(),
-            directory: None,
-        }
+        Self::by_way_of(&Postgres::shared().database())
     }
 
     /// A PostgreSQL database, by any way to it.
@@ -53,16 +53,14 @@ impl Database {
         Self {
             url: url.to_owned(),
             directory: None,
+            session: Arc::default(),
         }
     }
 
     /// The same database of the cluster, for a second process.
     pub fn also(&self) -> Self {
         assert!(self.directory.is_none(), "a file ends with its owner");
-        Self {
-            url: self.url.clone(),
-            directory: None,
-        }
+        Self::by_way_of(&self.url)
     }
 
     /// `DATABASE_URL`.
@@ -87,8 +85,16 @@ impl Database {
     /// What a query answers whose only column is a text called `line`.
     pub fn lines(&self, sql: &str) -> Vec<String> {
         let lines: QueryResult<Vec<Line>> = if self.directory.is_none() {
-            let mut conn = PgConnection::establish(&self.url).expect("PostgreSQL answers");
-            diesel::sql_query(sql).load(&mut conn)
+            let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = session.as_mut().and_then(|conn| diesel::sql_query(sql).load(conn).ok());
+            match kept {
+                Some(lines) => Ok(lines),
+                // None yet, or the server was started anew; or it fails again.
+                None => {
+                    let conn = PgConnection::establish(&self.url).expect("PostgreSQL answers");
+                    diesel::sql_query(sql).load(session.insert(conn))
+                }
+            }
         } else {
             let path = self.url.trim_start_matches("sqlite://");
             let mut conn = SqliteConnection::establish(path).expect("the file is a database");
