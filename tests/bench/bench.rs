@@ -17,6 +17,7 @@ mod load;
 mod memory;
 mod python;
 mod seed;
+mod shapes;
 mod start;
 mod support;
 mod usage;
@@ -25,8 +26,9 @@ mod usage;
 type Run = fn() -> anyhow::Result<()>;
 
 /// Each measurement by its name.
-const ALL: [(&str, Run); 10] = [
+const ALL: [(&str, Run); 11] = [
     ("ingest", ingest::run),
+    ("shapes", shapes::run),
     ("python", python::run),
     ("awards", awards::run),
     ("badgr", badgr::run),

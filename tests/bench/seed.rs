@@ -44,7 +44,7 @@ pub fn is_sqlite(database: &Database) -> bool {
     database.url().starts_with("sqlite")
 }
 
-/// A copy of what it holds, while nobody is connected to it.
+/// A copy of what it holds, while nobody else is connected to it.
 pub fn copy(database: &Database) -> Database {
     if is_sqlite(database) {
         let copy = Database::sqlite();
@@ -55,6 +55,9 @@ pub fn copy(database: &Database) -> Database {
     }
     let (server, original) = database.url().rsplit_once('/').expect("a URL names a database");
     let name = format!("t{}", uuid::Uuid::new_v4().simple());
+    // We are: the session that answers what is asked of the database.
+    let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{original}'");
+    Postgres::shared().psql("postgres", &sql);
     let sql = format!("CREATE DATABASE {name} TEMPLATE {original} STRATEGY file_copy");
     Postgres::shared().psql("postgres", &sql);
     Database::by_way_of(&format!("{server}/{name}"))

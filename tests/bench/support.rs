@@ -21,8 +21,8 @@ pub const PARTITIONS: i32 = 8;
 /// How many records were read and are durable.
 pub const READ: &str = "SELECT CAST(coalesce(sum(next_offset), 0) AS text) AS line FROM consumer_position";
 const LONG: Duration = Duration::from_secs(900);
-const LEARNERS: u64 = 500_000;
-const COURSES: u64 = 2_000;
+pub const LEARNERS: u64 = 500_000;
+pub const COURSES: u64 = 2_000;
 
 /// A number from the environment.
 pub fn number(name: &str, default: u64) -> u64 {
@@ -138,8 +138,13 @@ pub fn runtime() -> tokio::runtime::Runtime {
 }
 
 pub fn make_topic(bootstrap: &str, name: &str) {
+    make_topic_of(bootstrap, name, PARTITIONS);
+}
+
+/// A topic of so many partitions.
+pub fn make_topic_of(bootstrap: &str, name: &str, partitions: i32) {
     let admin: AdminClient<DefaultClientContext> = configuration(bootstrap).create().expect("a client");
-    let new = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
+    let new = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     let made = runtime()
         .block_on(admin.create_topics([&new], &AdminOptions::new()))
         .expect("the broker answers");
