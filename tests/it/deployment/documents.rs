@@ -6,8 +6,9 @@ use accolade::telemetry::Metrics;
 
 use super::{is_command, is_setting, normal, read, repository};
 
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     "README.md",
+    "deploy/SCALING.md",
     "deploy/operations.md",
     "deploy/openedx.md",
     "deploy/openedx/README.md",
