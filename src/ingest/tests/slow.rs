@@ -80,7 +80,10 @@ async fn who_polls_too_late_says_so_joins_again_and_does_nothing_twice() {
 
     running.wait("read again", |running| events(running, "stale") >= 1);
     send(&producer, enrolled(3, "cyd")).await;
-    running.wait("it goes on", |_| position(&store) == Some(3));
+    // Counted once it is committed.
+    running.wait("it goes on", |running| {
+        position(&store) == Some(3) && events(running, "applied") >= 3
+    });
     assert_eq!((events(&running, "applied"), learners(&store)), (3, 3));
     let said = running.said();
     let warnings: Vec<&str> = said
