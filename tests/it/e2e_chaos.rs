@@ -132,8 +132,31 @@ fn hurry(world: &World) {
     }
 }
 
+/// How far the reading is, by partition, and what each process says of itself.
+fn state(apps: &[BinaryApp], topics: &Topics, world: &World) -> String {
+    let sql = "SELECT topic || ' ' || record_partition || ' ' || next_offset AS line FROM consumer_position ORDER BY 1";
+    let mut text = format!("positions:\n{}\n", world.database.lines(sql).join("\n"));
+    for topic in ["enrollment.created", "certificate.generated"] {
+        writeln!(text, "ends of {topic}: {:?}", topics.ends(topic)).expect("a string takes all");
+    }
+    for (number, app) in apps.iter().enumerate() {
+        for path in ["/readyz", "/metrics"] {
+            let answer = app.answer(path).unwrap_or_else(|error| error.to_string());
+            writeln!(text, "{path} of process {number}:\n{answer}").expect("a string takes all");
+        }
+    }
+    text
+}
+
 /// Everything that one needs to see what happened, in a directory that stays.
-fn keep(violations: &[String], histories: &[History], apps: &[BinaryApp], all: &Dependencies, world: &World) -> String {
+fn keep(
+    violations: &[String],
+    histories: &[History],
+    apps: &[BinaryApp],
+    all: &Dependencies,
+    world: &World,
+    state: String,
+) -> String {
     let target = directory("chaos", None);
     let kept = std::env::temp_dir().join(
         target
@@ -145,6 +168,7 @@ fn keep(violations: &[String], histories: &[History], apps: &[BinaryApp], all: &
     std::fs::rename(&target, &kept).expect("a directory can be renamed");
     let write = |name: &str, text: String| std::fs::write(kept.join(name), text).expect("a file can be written");
     write("violations", violations.join("\n"));
+    write("state", state);
     write("log-kafka", all.kafka.log());
     let mut lines: Vec<&str> = histories
         .iter()
@@ -245,6 +269,7 @@ impl Scene {
             }
         }));
         println!("done {:.0?} after peace", peace.elapsed());
+        let state = state(&self.apps, &self.topics, &self.world);
         let badgr = (self.all.issuer == Issuer::Badgr).then(|| self.all.badgr());
         let mut violations = ledgers::violations(script, last, &self.world.database, badgr, &self.topics);
         violations.extend(settled.err().map(|_| "it did not come to rest".to_owned()));
@@ -256,7 +281,7 @@ impl Scene {
             }
         }
         if !violations.is_empty() {
-            let kept = keep(&violations, histories, &self.apps, &self.all, &self.world);
+            let kept = keep(&violations, histories, &self.apps, &self.all, &self.world, state);
             let (number, some) = (violations.len(), &violations[..violations.len().min(10)]);
             panic!(
                 "{number} violations, ACCOLADE_TEST_SEED={}, see {kept}: {some:#?}",

@@ -191,6 +191,11 @@ impl BinaryApp {
         number.expect("it is a number")
     }
 
+    /// What it answers to a GET, headers and all.
+    pub fn answer(&self, path: &str) -> std::io::Result<String> {
+        answer(self.world.http.trim_start_matches("http://"), path)
+    }
+
     /// Until `/readyz` says so; it must not end meanwhile.
     pub fn wait_until_ready(&self) {
         let address = self.world.http.trim_start_matches("http://").to_owned();

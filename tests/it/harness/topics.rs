@@ -206,17 +206,21 @@ impl Topics {
         partitions.map(|partition| partition.id()).collect()
     }
 
-    /// How many records a topic holds that none was ever deleted from.
-    pub fn count(&self, topic: &str) -> usize {
+    /// Where each partition of a topic ends.
+    pub fn ends(&self, topic: &str) -> BTreeMap<i32, i64> {
         let partitions = self.partitions(topic);
         let topic = self.name(topic);
         let client = self.producer.client();
         let end = |partition: i32| {
             let marks = client.fetch_watermarks(&topic, partition, PATIENCE);
-            marks.expect("the broker says where a partition ends").1
+            (partition, marks.expect("the broker says where a partition ends").1)
         };
-        let number: i64 = partitions.into_iter().map(end).sum();
-        usize::try_from(number).expect("a number of records")
+        partitions.into_iter().map(end).collect()
+    }
+
+    /// How many records a topic holds that none was ever deleted from.
+    pub fn count(&self, topic: &str) -> usize {
+        usize::try_from(self.ends(topic).values().sum::<i64>()).expect("a number of records")
     }
 
     /// Every record of `badge.awarded` up to now.
