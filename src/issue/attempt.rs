@@ -58,6 +58,14 @@ impl Issuer {
         .await
     }
 
+    /// It goes back as it was, at once.
+    pub(super) fn unused(&self, award: &ClaimedAward) -> Done {
+        match self.under_lease(award).given_back(Duration::ZERO) {
+            Next::GivenBack(step) => self.done(award, Ended::GivenBack(step)),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
     /// Waits for the backend, not longer than it says that it takes.
     pub(super) async fn call<T>(&self, call: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
         /// The backend bounds its calls itself, and says better what happened.
@@ -140,9 +148,9 @@ impl Issuer {
             None
         };
         // A local backend is never asked whether it issued an award before.
-        let others = match self.backend.is_local() {
-            true => Vec::new(),
-            false => {
+        let others = match award.has_others && !self.backend.is_local() {
+            false => Vec::new(),
+            true => {
                 let (learner, id, class) = (award.learner, award.award, badge_class.id);
                 let read = self.store.run(move |store| {
                     store.read("read_other_assertions", |tx| assertions::others(tx, learner, class, id))

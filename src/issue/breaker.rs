@@ -58,6 +58,27 @@ impl Breaker {
         }
     }
 
+    /// Whether the backend is left alone, or tried after that.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    /// How many awards are to be claimed, so that there are always some at hand when a request ends: half as many as
+    /// requests under way. None while there are half of these.
+    pub(crate) fn wanted(&self, now: Instant, under_way: usize, at_hand: usize) -> usize {
+        match self.state {
+            State::Closed { limit } => {
+                let ahead = limit.div_ceil(2);
+                let missing = (limit + ahead).saturating_sub(under_way + at_hand);
+                if missing >= ahead.div_ceil(2) { missing } else { 0 }
+            }
+            State::Open { .. } => self
+                .allowance(now, under_way)
+                .unwrap_or_default()
+                .saturating_sub(at_hand),
+        }
+    }
+
     /// Takes note of what came of a call; `jitter` is drawn evenly from 0 to 1.
     pub(crate) fn note(&mut self, said: Result<(), &BackendError>, now: Instant, jitter: f64) -> Option<Change> {
         match said {
@@ -152,6 +173,22 @@ mod tests {
             assert_eq!(breaker.allowance(later, 0), Ok(limit));
             assert_eq!(breaker.answered(later), None);
         }
+    }
+
+    #[test]
+    fn half_as_many_as_are_under_way_are_wanted_at_hand_and_no_few_of_them() {
+        let now = Instant::now();
+        let breaker = Breaker::new(16);
+        assert_eq!(breaker.wanted(now, 0, 0), 24);
+        assert_eq!(breaker.wanted(now, 16, 4), 4);
+        assert_eq!(breaker.wanted(now, 16, 5), 0);
+        assert_eq!(Breaker::new(1).wanted(now, 1, 0), 1);
+        assert_eq!(Breaker::new(1).wanted(now, 1, 1), 0);
+        let opened = opened(now);
+        assert_eq!(opened.wanted(now, 0, 0), 0, "it is left alone");
+        let later = now + opened.allowance(now, 0).expect_err("open");
+        assert_eq!(opened.wanted(later, 0, 0), 1, "one tries");
+        assert_eq!(opened.wanted(later, 0, 1), 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! goes out; a worker that dies leaves a lease that runs out, which counts as an unknown outcome. No transaction is
 //! open while the backend is asked.
 
+mod ahead;
 mod attempt;
 pub(crate) mod breaker;
 pub mod comparison;

@@ -1,17 +1,14 @@
-//! The loop: claim, ask, write; in batches with a local backend, in parallel with one behind a network.
+//! The loop: claim, ask, write; in batches with a local backend, in parallel with one behind a network (`ahead`).
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::{Notify, mpsc},
-    task::{JoinError, JoinHandle, JoinSet},
-};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{IssueError, Issuer, attempt::Done, delta};
+use super::{IssueError, Issuer, delta};
 use crate::{
     failpoint::{Place, hit},
     store::{
@@ -21,7 +18,7 @@ use crate::{
 };
 
 /// Awards that a local backend issues in one transaction.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 /// The transaction in which a batch is claimed.
 const CLAIM: &str = "claim_awards";
 /// How often it is tried whether what blocked awards is gone, and with how many of them.
@@ -101,88 +98,7 @@ impl Issuer {
         Ok(())
     }
 
-    async fn run_remote(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), StoreError> {
-        let (results, mut inbox) = mpsc::channel::<Done>(self.settings.concurrency * 2);
-        let writer = {
-            let (issuer, stop) = (Arc::clone(self), stop.clone());
-            tokio::spawn(async move {
-                let mut batch = Vec::new();
-                while inbox.recv_many(&mut batch, BATCH).await > 0 {
-                    issuer.write(std::mem::take(&mut batch), &stop).await?;
-                }
-                Ok::<(), StoreError>(())
-            })
-        };
-        let mut tasks = JoinSet::new();
-        let claiming = self.claim_while_allowed(&mut tasks, &results, &writer, stop).await;
-        while let Some(ended) = tasks.join_next().await {
-            rethrow(ended);
-        }
-        drop(results);
-        let writing = writer
-            .await
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-        claiming.and(writing)
-    }
-
-    async fn claim_while_allowed(
-        self: &Arc<Self>,
-        tasks: &mut JoinSet<()>,
-        results: &mpsc::Sender<Done>,
-        writer: &JoinHandle<Result<(), StoreError>>,
-        stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
-        let mut patience = Patience::new("issue");
-        let freed = Arc::new(Notify::new());
-        while !stop.is_cancelled() && !writer.is_finished() {
-            while let Some(ended) = tasks.try_join_next() {
-                rethrow(ended);
-            }
-            let allowed = self.breaker().allowance(Instant::now(), tasks.len());
-            let limit = match allowed {
-                Ok(limit) => limit,
-                Err(wait) => {
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = freed.notified() => {}
-                        () = tokio::time::sleep(wait) => {}
-                    }
-                    continue;
-                }
-            };
-            let claimed_at = Instant::now();
-            let Claim { awards, more } = match self.claim(limit).await {
-                Ok(claim) => claim,
-                Err(error) => {
-                    patience.wait(error, stop).await?;
-                    continue;
-                }
-            };
-            patience.rest();
-            for award in awards {
-                let (issuer, results, freed) = (Arc::clone(self), results.clone(), Arc::clone(&freed));
-                tasks.spawn(async move {
-                    match issuer.attempt(&award, claimed_at).await {
-                        // The writer ends early only by failing, which ends the loop too.
-                        Ok(done) => drop(results.send(done).await),
-                        Err(error) => tracing::warn!(
-                            award.id = %award.award.0,
-                            error.code = error.code(),
-                            "award {} waits for its lease to run out: {error}",
-                            award.award.0
-                        ),
-                    }
-                    freed.notify_one();
-                });
-            }
-            if !more {
-                self.idle(self.settings.poll, stop).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn claim(&self, limit: usize) -> Result<Claim, StoreError> {
+    pub(super) async fn claim(&self, limit: usize) -> Result<Claim, StoreError> {
         let (lease, settle) = (delta(self.lease()), delta(self.backend.settle_time()));
         let claim = move |tx: &mut Tx<'_>| awards::claim(tx, limit, lease, settle);
         // What the backend is asked outside this process must be known to have been asked.
@@ -250,7 +166,7 @@ fn beside<T: Send + 'static>(
 }
 
 /// A task that panicked takes the loop down with it.
-fn rethrow(ended: Result<(), JoinError>) {
+pub(super) fn rethrow(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && let Ok(panic) = error.try_into_panic()
     {

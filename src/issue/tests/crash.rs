@@ -1,6 +1,7 @@
 //! Processes that die, and several at once.
 
 use chrono::TimeDelta;
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl, dsl::max};
 
 use super::{
     Running, Scripted,
@@ -8,8 +9,8 @@ use super::{
     until, until_all,
 };
 use crate::{
-    domain::award::AwardState::{Issued, Issuing, Uncertain},
-    store::{outbox, testing::databases},
+    domain::award::AwardState::{Issued, Issuing, Pending, Uncertain},
+    store::{outbox, schema::award, testing::databases},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,10 +61,16 @@ async fn what_is_in_flight_ends_before_the_process_does() {
         backend.always(Call::Award, Fault::Waits);
         let running = Running::start(&database, &backend);
         until("four in flight", || backend.count(Call::Award) == 4).await;
+        until("two at hand", || database.states().contains(&(Issuing, 6))).await;
         running.stop.cancel();
         backend.gate.add_permits(9);
         running.stop().await;
-        assert_eq!(backend.count(Call::Award), 4, "nothing is claimed any more");
-        assert!(database.states().contains(&(Issued, 4)), "{:?}", database.states());
+        assert_eq!(backend.count(Call::Award), 4, "what was at hand is not asked for");
+        assert_eq!(database.states(), [(Pending, 5), (Issued, 4)]);
+        let attempts = database.store().read("test", |tx| {
+            let of_pending = award::table.filter(award::state.eq(Pending.as_str()));
+            Ok(of_pending.select(max(award::attempts)).first::<Option<i32>>(tx.conn)?)
+        });
+        assert_eq!(attempts.expect("read"), Some(0));
     }
 }

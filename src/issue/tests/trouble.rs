@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::award::AwardState::Issued,
+    domain::award::AwardState::{Issued, Pending},
     store::{schema::comparison, testing::databases},
 };
 
@@ -62,6 +62,7 @@ async fn a_backend_that_is_down_is_left_alone_until_it_answers() {
         until("open", || gauge.get() == 1).await;
         let asked = backend.count(Call::Award);
         assert!(asked < 10, "{asked} requests before it was left alone");
+        until_all(&store, Pending).await;
         backend.always(Call::Award, Fault::None);
         until("closed", || gauge.get() == 0).await;
         database.clock.advance(TimeDelta::seconds(10));

@@ -56,6 +56,8 @@ pub struct ClaimedAward {
     pub posted: bool,
     /// Nothing may be sent before a look-up.
     pub must_look_up: bool,
+    /// The learner has, or had, other awards of this badge class.
+    pub has_others: bool,
 }
 
 /// What a claim brought.
@@ -116,6 +118,8 @@ struct DueRow {
     username: String,
     #[diesel(sql_type = Nullable<Text>)]
     full_name: Option<String>,
+    #[diesel(sql_type = Bool)]
+    has_others: bool,
     #[diesel(sql_type = Integer)]
     badge_class_id: i32,
     #[diesel(sql_type = Text)]
@@ -239,6 +243,8 @@ fn expire_leases(tx: &mut Tx<'_>, now: NaiveDateTime, settle: TimeDelta) -> Resu
 const WHOLE: &str = "SELECT d.learner_id, d.id AS award_id, d.rule, d.by_backfill, d.threshold, d.rule_count, \
      d.configuration_id, d.event_id, d.event_time, d.evidence_url, d.state, d.attempts, d.posted, d.lease_token, \
      d.first_post_at, coalesce(d.recipient, l.email) AS recipient, l.username, l.full_name, \
+     EXISTS (SELECT 1 FROM award o WHERE o.learner_id = d.learner_id AND o.id <> d.id \
+     AND o.badge_class_id = d.badge_class_id) AS has_others, \
      b.id AS badge_class_id, b.public_id, b.slug, b.issuing_component, b.course_id, b.mode, b.display_name, \
      b.description, b.criteria, b.backend, b.backend_id, b.backend_image_url \
      FROM d JOIN learner l ON l.learner_id = d.learner_id JOIN badge_class b ON b.id = d.badge_class_id";
@@ -373,5 +379,6 @@ fn claimed(row: DueRow, now: NaiveDateTime) -> Result<ClaimedAward, StoreError> 
         claimed_at: now.and_utc(),
         must_look_up: row.posted || award_state(&row.state)? == AwardState::Uncertain,
         posted: row.posted,
+        has_others: row.has_others,
     })
 }
