@@ -13,3 +13,4 @@ mod replay;
 mod retirement;
 mod slow;
 pub(super) mod support;
+mod traps;

@@ -1,6 +1,9 @@
 //! Every way of the state machine that the loop can take.
 
+use std::sync::atomic::Ordering;
+
 use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Running, Scripted,
@@ -12,12 +15,13 @@ use crate::{
         LearnerId,
         award::{
             AwardId,
-            AwardState::{Blocked, Dead, Failed, Issued, Pending, Uncertain},
+            AwardState::{Blocked, Dead, Failed, Issued, Issuing, Pending, Uncertain},
         },
     },
+    issue::attempt::Done,
     store::{
         assertions, awards,
-        awards::testing::LEASE,
+        awards::{Step, testing::LEASE},
         outbox,
         testing::{TestDatabase, databases},
     },
@@ -166,23 +170,30 @@ async fn a_block_ends_when_its_cause_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repaired_badge_class_frees_those_that_wait_for_it() {
-    for database in one_award() {
-        let (backend, store) = (Scripted::remote(), database.store());
-        backend.always(Call::Award, Fault::Blocked);
-        let running = Running::start(&database, &backend);
-        until_all(&store, Blocked).await;
-        // A loop that begins lets go on what is blocked, which may be now.
-        running.stop().await;
-        until_all(&store, Blocked).await;
-        let badge = database.badge_class("three").id;
-        let freed = store.transaction("test", |tx| awards::unblock_badge_class(tx, badge));
-        assert_eq!(freed.expect("written"), 1);
-        until_all(&store, Pending).await;
-        backend.always(Call::Award, Fault::None);
-        let running = Running::start(&database, &backend);
-        until_all(&store, Issued).await;
-        running.stop().await;
+async fn what_is_issued_to_try_frees_those_that_wait_for_the_same_badge_class() {
+    for database in databases() {
+        database.decide([1, 2], &database.badge_class("three"));
+        let (store, (issuer, _)) = (database.store(), Running::issuer(&database, &Scripted::remote(), true));
+        let claim = store.transaction("test", |tx| awards::claim(tx, 2, LEASE, TimeDelta::zero()));
+        let claimed = claim.expect("written").awards;
+        let blocked = Step {
+            learner: claimed[0].learner,
+            award: claimed[0].award,
+            lease_token: claimed[0].lease_token,
+            state: Blocked,
+            reason: Some("not_authorized"),
+            after: TimeDelta::zero(),
+            posted: false,
+            counted: true,
+            error: None,
+        };
+        let stop = CancellationToken::new();
+        issuer.write(vec![Done::Step(blocked)], &stop).await.expect("written");
+        assert_eq!(database.states(), [(Issuing, 1), (Blocked, 1)]);
+        issuer.probing.store(true, Ordering::Relaxed);
+        let issued = Done::Issued(Box::new(awards::testing::completed(&claimed[1])));
+        issuer.write(vec![issued], &stop).await.expect("written");
+        assert_eq!(database.states(), [(Pending, 1), (Issued, 1)]);
     }
 }
 
