@@ -24,8 +24,9 @@ pub fn run() -> Result<()> {
 
     let decided = u64::try_from(app.database.count("award", "true")).expect("small");
     app.start_again_as("award,publish,http");
-    let published = "SELECT CAST(count(*) AS text) AS line FROM award WHERE state = 'published'";
-    let speed = rate(&app.database, "awards", published, decided)?;
+    // By the index of what is left: to count what is published takes longer each time.
+    let published = format!("SELECT CAST({decided} - count(*) AS text) AS line FROM award WHERE state <> 'published'");
+    let speed = rate(&app.database, "awards", &published, decided)?;
     let memory = app.peak_memory_kib() / 1024;
     assert_eq!(app.terminate(), Some(0));
     println!("decided to published, {decided} awards: {speed:.0} awards/s, peak {memory} MiB");

@@ -84,7 +84,7 @@ pub fn run() -> Result<()> {
 fn measure(app: &mut BinaryApp, case: Case) -> Result<()> {
     let badgr = runtime().block_on(FakeBadgr::start());
     badgr.delay(Duration::from_millis(case.delay_ms));
-    let (awards, before) = (case.awards(), app.database.count("award", "state = 'published'"));
+    let awards = case.awards();
     app.database.change(&format!(
         "DELETE FROM token_cache; UPDATE badge_class SET backend_id = NULL, backend = NULL, backend_image_url = NULL; \
          UPDATE award SET next_attempt_at = created_at WHERE id IN \
@@ -93,7 +93,11 @@ fn measure(app: &mut BinaryApp, case: Case) -> Result<()> {
     app.remember("BADGR_BASE_URL", &badgr.url());
     app.remember("BACKEND_CONCURRENCY", &case.in_flight.to_string());
     app.start_again_as("award,publish,http");
-    let published = format!("SELECT CAST(count(*) - {before} AS text) AS line FROM award WHERE state = 'published'");
+    // By the index of what is left: to count what is published takes longer each time.
+    let published = format!(
+        "SELECT CAST({awards} - count(*) AS text) AS line FROM award \
+         WHERE state <> 'published' AND next_attempt_at < '2099-01-01'"
+    );
     let speed = rate(&app.database, "awards", &published, awards)?;
     assert_eq!(app.terminate(), Some(0));
     assert_eq!(badgr.assertions().len() as u64, awards, "each is issued once");
