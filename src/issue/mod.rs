@@ -36,7 +36,7 @@ use self::{
 };
 use crate::{
     backend::{BackendError, BadgingBackend},
-    store::{Store, StoreError},
+    store::{Store, StoreError, awards::AtOnce},
     telemetry::Metrics,
 };
 
@@ -81,6 +81,8 @@ pub struct Issuer {
     /// Told that there is something to publish.
     published_wake: Arc<Notify>,
     composer: Composer,
+    /// For a backend that asks nobody.
+    at_once: Option<Arc<AtOnce>>,
     breaker: Mutex<Breaker>,
     /// One badge class at a time is made by one process: the others wait and find it made.
     making: tokio::sync::Mutex<()>,
@@ -106,6 +108,7 @@ impl Issuer {
         };
         Self {
             composer: Composer::new(backend.name(), &settings.public_url),
+            at_once: at_once(Arc::clone(&backend), &settings.public_url, Arc::clone(store.clock())),
             breaker: Mutex::new(Breaker::new(settings.concurrency)),
             making: tokio::sync::Mutex::new(()),
             answers_again: Notify::new(),

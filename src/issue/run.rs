@@ -71,6 +71,17 @@ impl Issuer {
     async fn run_local(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         let mut patience = Patience::new("issue");
         while !stop.is_cancelled() {
+            match self.issue_due().await {
+                Ok(true) => {
+                    patience.rest();
+                    continue;
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    patience.wait(error, stop).await?;
+                    continue;
+                }
+            }
             let claimed_at = Instant::now();
             let Claim { awards, more } = match self.claim(BATCH).await {
                 Ok(claim) => claim,
@@ -96,6 +107,23 @@ impl Issuer {
             }
         }
         Ok(())
+    }
+
+    /// Issues what needs no claim, a batch of it. Returns whether there was enough of it to come again.
+    async fn issue_due(&self) -> Result<bool, StoreError> {
+        let Some(issue) = self.at_once.clone() else {
+            return Ok(false);
+        };
+        let work = move |tx: &mut Tx<'_>| awards::issue_due(tx, BATCH, issue.as_ref());
+        let issued = self
+            .store
+            .run(move |store| store.claim_transaction("issue_due", false, work))
+            .await?;
+        if issued.awards > 0 {
+            hit(Place::Issued)?;
+            self.published_wake.notify_one();
+        }
+        Ok(issued.more && issued.awards > 0)
     }
 
     pub(super) async fn claim(&self, limit: usize) -> Result<Claim, StoreError> {

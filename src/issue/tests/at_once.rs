@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use diesel::{RunQueryDsl, sql_query};
 
 use super::scripted::Scripted;
 use crate::{
@@ -17,14 +18,14 @@ use crate::{
     },
     issue::at_once,
     store::{
-        assertions,
+        Store, assertions,
         awards::{
-            self, AtOnce, AwardKey, IssuedAtOnce,
+            self, AtOnce, AwardKey, IssuedAtOnce, IssuedDue,
             testing::{LEASE, decision},
         },
         badge_classes,
         outbox::{self, ClaimedEvent, Marked},
-        testing::{TestDatabase, databases, sqlite},
+        testing::{TestDatabase, databases, postgres, sqlite},
     },
 };
 
@@ -222,4 +223,48 @@ fn a_backend_that_asks_a_server_issues_nothing_at_once() {
         }
         assert_eq!(backend.calls(), [], "it is not even asked");
     }
+}
+
+fn issue_due(store: &Store, limit: usize) -> IssuedDue {
+    let issued = store.claim_transaction("test", false, |tx| {
+        awards::issue_due(tx, limit, issues_at_once().as_ref())
+    });
+    issued.expect("written")
+}
+
+#[test]
+fn what_is_due_is_issued_without_a_claim_and_the_rest_left_to_one() {
+    for database in databases() {
+        let (one, unmade) = (made(&database, "one"), database.badge_class("unmade"));
+        database.decide(1..=3, &one);
+        database.decide([4], &unmade);
+        let store = database.store();
+        let change = |sql: &str| {
+            let changed = store.transaction("test", |tx| Ok(sql_query(sql).execute(tx.conn)?));
+            assert_eq!(changed.expect("written"), 1);
+        };
+        change("UPDATE learner SET email = NULL WHERE learner_id = 2");
+        change("UPDATE award SET posted = true WHERE learner_id = 3");
+        let issued = issue_due(&store, 10);
+        assert_eq!((issued.awards, issued.more), (1, false));
+        assert_eq!(database.states(), [(Pending, 3), (Issued, 1)]);
+        assert_eq!(store.read("test", outbox::backlog).expect("read").0, 1);
+        assert_eq!(issue_due(&store, 3).awards, 0, "each once");
+        assert!(issue_due(&store, 1).more, "those that are left are due");
+    }
+}
+
+#[test]
+fn what_another_holds_is_passed_over() {
+    let Some(database) = postgres() else { return };
+    let one = made(&database, "one");
+    database.decide(1..=3, &one);
+    let (store, others) = (database.store(), database.another(Arc::new(SystemClock), 1));
+    let meanwhile = others.transaction("test", |tx| {
+        sql_query("SELECT 1 FROM learner WHERE learner_id = 1 FOR NO KEY UPDATE").execute(tx.conn)?;
+        sql_query("SELECT 1 FROM award WHERE learner_id = 2 FOR UPDATE").execute(tx.conn)?;
+        Ok(issue_due(&store, 10).awards)
+    });
+    assert_eq!(meanwhile.expect("read"), 1);
+    assert_eq!(issue_due(&store, 10).awards, 2);
 }

@@ -22,7 +22,7 @@ use diesel::{
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use at_once::{AtOnce, IssuedAtOnce, issue_at_once};
+pub use at_once::{AtOnce, IssuedAtOnce, IssuedDue, issue_at_once, issue_due};
 pub use by_hand::{ByHand, cancel, cancel_by, in_state, retry, retry_by};
 pub use claim::{Claim, ClaimedAward, claim};
 pub use complete::{Completed, Step, apply_steps, complete};
