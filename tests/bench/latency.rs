@@ -14,7 +14,7 @@ use crate::harness::binary::BinaryApp;
 use crate::harness::kafka::RealKafka;
 use crate::support::{Random, TOPIC, configuration, event, from_the_beginning, number, plan_on, runtime};
 
-const RATES: &str = "10,100,1000";
+const RATES: &str = "10,100,1000,5000";
 const SECONDS: u64 = 20;
 /// Broker, database and service run warm for as long first, at the same rate.
 const WARM_SECONDS: u64 = 30;
@@ -165,13 +165,16 @@ impl Reader {
 
 fn quantiles(mut found: Vec<Duration>) -> String {
     found.sort();
-    let at = |share: usize| found[(found.len() * share / 100).min(found.len() - 1)].as_secs_f64() * 1_000.0;
+    let at = |of_a_thousand: usize| {
+        found[(found.len() * of_a_thousand / 1_000).min(found.len() - 1)].as_secs_f64() * 1_000.0
+    };
     format!(
-        "p50 {:.1} ms   p90 {:.1} ms   p99 {:.1} ms   max {:.1} ms",
-        at(50),
-        at(90),
-        at(99),
-        at(100)
+        "p50 {:.1} ms   p90 {:.1} ms   p99 {:.1} ms   p99.9 {:.1} ms   max {:.1} ms",
+        at(500),
+        at(900),
+        at(990),
+        at(999),
+        at(1_000)
     )
 }
 
