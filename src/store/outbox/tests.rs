@@ -85,6 +85,21 @@ fn a_mark_does_not_read_the_backlog_for_each_event() {
     assert_eq!(marked.expect("marked").events, FEW);
 }
 
+/// The index of what is unpublished holds what was published since the last vacuum, too.
+#[test]
+fn a_mark_does_not_read_what_was_published_for_each_event() {
+    let Some(database) = backlog() else { return };
+    let store = database.store();
+    let published = store.transaction("test", |tx| {
+        let most = "UPDATE outbox SET published_at = created_at WHERE learner_id <= $1 - 1000";
+        Ok(sql_query(most).bind::<BigInt, _>(BACKLOG).execute(tx.conn)?)
+    });
+    assert_eq!(published.expect("published"), FEW * 95);
+    let leases = claim_few(&store);
+    let marked = store.transaction("test", |tx| cheaply(tx, FEW, |tx| mark_published(tx, &leases)));
+    assert_eq!(marked.expect("marked").events, FEW);
+}
+
 #[test]
 fn an_award_at_once_does_not_read_the_backlog() {
     let Some(database) = backlog() else { return };
