@@ -143,10 +143,14 @@ pub fn make_topic(bootstrap: &str, name: &str) {
 
 /// A topic of so many partitions.
 pub fn make_topic_of(bootstrap: &str, name: &str, partitions: i32) {
+    make(bootstrap, &NewTopic::new(name, partitions, TopicReplication::Fixed(1)));
+}
+
+/// This topic.
+pub fn make(bootstrap: &str, new: &NewTopic<'_>) {
     let admin: AdminClient<DefaultClientContext> = configuration(bootstrap).create().expect("a client");
-    let new = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     let made = runtime()
-        .block_on(admin.create_topics([&new], &AdminOptions::new()))
+        .block_on(admin.create_topics([new], &AdminOptions::new()))
         .expect("the broker answers");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
 }
