@@ -5,6 +5,7 @@
 
 pub(crate) mod handed;
 mod refusals;
+pub(crate) mod renewal;
 mod sending;
 pub(crate) mod sent;
 
@@ -22,7 +23,7 @@ use crate::{
     store::{
         Patience, Store, StoreError, Tx,
         dead_letter_relay::{self, ClaimedDeadLetter, DeadLetterLease},
-        outbox::{self, ClaimedEvent, EventLease, Handover, LEASE, Marked},
+        outbox::{self, ClaimedEvent, EventLease, Handover, Marked},
     },
     telemetry::Metrics,
     wire::{
@@ -53,6 +54,8 @@ pub struct Settings {
     pub source: String,
     /// How often the outbox is looked at when nothing wakes the loop.
     pub poll: Duration,
+    /// How long rows are claimed for, and for how long each time their leases are renewed.
+    pub lease: TimeDelta,
 }
 
 /// Why publishing cannot go on.
@@ -154,9 +157,10 @@ impl Publisher {
 
     /// Publishes one claim of events. Says whether there was any that went out.
     async fn publish_events(&self, stop: &CancellationToken) -> Result<bool, StoreError> {
+        let lease = self.settings.lease;
         let events = self
             .store
-            .run(|store| store.claim_transaction("claim_events", true, |tx| outbox::claim(tx, EVENTS, LEASE)))
+            .run(move |store| store.claim_transaction("claim_events", true, |tx| outbox::claim(tx, EVENTS, lease)))
             .await?;
         if events.is_empty() {
             return Ok(false);
@@ -173,9 +177,11 @@ impl Publisher {
         events: Vec<ClaimedEvent>,
         stop: &CancellationToken,
     ) -> Result<Sent<ClaimedEvent, SendError>, StoreError> {
+        let leases: Vec<EventLease> = events.iter().map(|event| event.lease).collect();
         let records: Vec<(ClaimedEvent, OutgoingRecord)> =
             events.into_iter().map(|event| self.with_record(event)).collect();
-        let sent = self.send(records, stop).await;
+        let renew = move |tx: &mut Tx<'_>, lease| outbox::renew(tx, &leases, lease);
+        let sent = self.renewing(self.send(records, stop), renew).await;
         hit(Place::Acknowledged)?;
         let now = self.store.clock().now();
         for event in &sent.acknowledged {
@@ -256,11 +262,12 @@ impl Publisher {
 
     /// Publishes one claim of dead letters. Says whether there was any that went out.
     async fn publish_letters(&self, stop: &CancellationToken) -> Result<bool, StoreError> {
+        let lease = self.settings.lease;
         let letters = self
             .store
-            .run(|store| {
+            .run(move |store| {
                 store.relaxed_transaction("claim_dead_letters", |tx| {
-                    dead_letter_relay::claim(tx, LETTERS, LETTER_BYTES, LEASE)
+                    dead_letter_relay::claim(tx, LETTERS, LETTER_BYTES, lease)
                 })
             })
             .await?;
@@ -268,19 +275,10 @@ impl Publisher {
             return Ok(false);
         }
         let topic = self.settings.topic_dead_letters.as_str();
-        let whole = letters.into_iter().map(|letter| {
-            let record = dead_letter_record(topic, &letter.record, &letter.reason, &letter.message);
-            (letter, record)
-        });
-        let mut sent = self.send(whole.collect(), stop).await;
-        let digests = sent.refused.drain(..).map(|(letter, _)| {
-            let record = dead_letter_digest(topic, &letter.record, &letter.reason, &letter.message);
-            (letter, record)
-        });
-        let digested = self.send(digests.collect(), stop).await;
-        sent.acknowledged.extend(digested.acknowledged);
-        sent.again.extend(digested.again);
-        for (letter, error) in &digested.refused {
+        let leases: Vec<DeadLetterLease> = letters.iter().map(|letter| letter.lease).collect();
+        let renew = move |tx: &mut Tx<'_>, lease| dead_letter_relay::renew(tx, &leases, lease);
+        let sent = self.renewing(self.send_letters(letters, stop), renew).await;
+        for (letter, error) in &sent.refused {
             tracing::error!(
                 dead_letter.id = letter.lease.id,
                 error.code = error.code(),
@@ -296,7 +294,7 @@ impl Publisher {
         let lease = |letter: &ClaimedDeadLetter| letter.lease;
         // What is refused even so is in the store, where it can be read: it is not sent again and again.
         let mut done: Vec<DeadLetterLease> = sent.acknowledged.iter().map(lease).collect();
-        done.extend(digested.refused.iter().map(|(letter, _)| letter.lease));
+        done.extend(sent.refused.iter().map(|(letter, _)| letter.lease));
         let again: Vec<DeadLetterLease> = sent.again.iter().map(lease).collect();
         self.keep("mark_dead_letters", stop, move |tx| {
             dead_letter_relay::mark_published(tx, &done)?;
@@ -304,6 +302,27 @@ impl Publisher {
         })
         .await?;
         Ok(went_out)
+    }
+
+    /// Sends dead letters, and of those that Kafka refuses a digest.
+    async fn send_letters(
+        &self,
+        letters: Vec<ClaimedDeadLetter>,
+        stop: &CancellationToken,
+    ) -> Sent<ClaimedDeadLetter, SendError> {
+        let topic = self.settings.topic_dead_letters.as_str();
+        let whole = letters.into_iter().map(|letter| {
+            let record = dead_letter_record(topic, &letter.record, &letter.reason, &letter.message);
+            (letter, record)
+        });
+        let mut sent = self.send(whole.collect(), stop).await;
+        let digests = sent.refused.drain(..).map(|(letter, _)| {
+            let record = dead_letter_digest(topic, &letter.record, &letter.reason, &letter.message);
+            (letter, record)
+        });
+        let digested = self.send(digests.collect(), stop).await;
+        sent.extend([digested]);
+        sent
     }
 
     fn with_record(&self, event: ClaimedEvent) -> (ClaimedEvent, OutgoingRecord) {

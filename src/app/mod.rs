@@ -29,7 +29,7 @@ use crate::{
     issue::{self, Issuer},
     kafka::{self, EmbeddedBroker, Producer, ProducerOptions},
     publish::{self, Publisher},
-    store::{self, Store, event_badges::RulesCache, outbox::Handover},
+    store::{self, Store, event_badges::RulesCache, outbox},
     telemetry::Metrics,
 };
 
@@ -303,7 +303,7 @@ impl App {
         settings: &Settings,
         kafka: &kafka::Settings,
         issued: &Arc<Notify>,
-        handed: mpsc::Receiver<Handover>,
+        handed: mpsc::Receiver<outbox::Handover>,
         refusals: Arc<publish::Refusals>,
         prepared: &CancellationToken,
     ) -> anyhow::Result<()> {
@@ -316,6 +316,7 @@ impl App {
                 topic_dead_letters: settings.topics.dead_letters.clone(),
                 source: self.public_url.clone(),
                 poll: Duration::from_millis(500),
+                lease: outbox::LEASE,
             },
             metrics: Arc::clone(&self.metrics),
             wake: Arc::clone(issued),

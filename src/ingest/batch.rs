@@ -136,7 +136,7 @@ impl Batch {
             .collect();
         // Reserved before, so that whatever is claimed can be handed over.
         let handover = settings.relay.as_ref().and_then(|relay| relay.try_reserve().ok());
-        let lease = handover.as_ref().map(|_| outbox::HANDOVER_LEASE);
+        let lease = handover.as_ref().map(|_| outbox::LEASE);
         let claimed_at = Instant::now();
         let written = store.batch_transaction("ingest", begun, items.len(), |tx| {
             hit(Place::Begun)?;

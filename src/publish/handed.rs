@@ -17,7 +17,7 @@ use crate::{
 
 /// Handovers that wait, at most: whoever finds no room claims nothing, and the relay claims it.
 pub(crate) const WAITING: usize = 8;
-/// What waited longer is given back: little of its lease is left.
+/// What waited longer is given back: its lease might be over before it is renewed.
 pub(crate) const FRESH: Duration = Duration::from_secs(10);
 /// So long does what was sent gather before it is marked: nobody waits for it, and a transaction costs the same for many.
 pub(crate) const MARK_EVERY: Duration = Duration::from_millis(50);

@@ -18,6 +18,7 @@ use crate::{
             testing::{claim_all, completed, decision, states},
         },
         dead_letters::{self, NewDeadLetter},
+        outbox::LEASE,
         testing::{TestDatabase, databases, seed},
     },
     wire::record::{Header, Record},
@@ -73,12 +74,13 @@ impl Running {
 
     /// A publisher on this broker, with these properties of librdkafka.
     fn on(broker: EmbeddedBroker, store: Arc<Store>, properties: &[(&str, String)], options: ProducerOptions) -> Self {
-        Self::that_looks(Duration::from_millis(10), broker, store, properties, options)
+        Self::that_looks(Duration::from_millis(10), LEASE, broker, store, properties, options)
     }
 
-    /// A publisher that looks for work that often.
+    /// A publisher that looks for work that often and claims it for so long.
     fn that_looks(
         poll: Duration,
+        lease: TimeDelta,
         broker: EmbeddedBroker,
         store: Arc<Store>,
         properties: &[(&str, String)],
@@ -103,6 +105,7 @@ impl Running {
                 topic_dead_letters: LETTERS_TOPIC.to_owned(),
                 source: "https://badges.example".to_owned(),
                 poll,
+                lease,
             },
             metrics: Arc::clone(&metrics),
             wake: Arc::new(Notify::new()),

@@ -22,7 +22,7 @@ use crate::{
         event::Stamp,
     },
     ingest::fold::Fold,
-    store::{courses::CourseId, facts::Pair, outbox::HANDOVER_LEASE},
+    store::{courses::CourseId, facts::Pair, outbox::LEASE},
 };
 
 /// A record in hand.
@@ -131,7 +131,7 @@ pub(super) fn write(world: &mut World, records: &[Record], read: Read, may_hand_
     let new = database.insert_decisions(world.now, &decisions);
     let mut claimed = Vec::new();
     if world.plan.at_once {
-        let lease = may_hand_over.then(|| millis(HANDOVER_LEASE));
+        let lease = may_hand_over.then(|| millis(LEASE));
         let out_of_turn = world.defect == Some(Defect::ClaimedOutOfTurn);
         let ledger = &mut world.badgr.assertions;
         claimed = database.issue_at_once(world.now, &new, lease, out_of_turn, |award| {

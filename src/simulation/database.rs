@@ -220,7 +220,8 @@ impl Database {
         award.state = step.state;
         award.reason = step.reason;
         award.posted |= step.posted;
-        award.attempts -= u32::from(!step.counted);
+        // Without fencing it may be taken back twice.
+        award.attempts = award.attempts.saturating_sub(u32::from(!step.counted));
         award.due = now + u64::try_from(step.after.num_milliseconds()).unwrap_or_default();
         award.updated = now;
         true

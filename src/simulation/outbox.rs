@@ -98,6 +98,14 @@ impl Database {
     pub(super) fn release(&mut self, now: At, claimed: &Outgoing, pause: u64) {
         if let Some(row) = self.held(claimed) {
             row.lease_until = Some(now + pause);
+            row.token += 1;
+        }
+    }
+
+    /// `outbox::renew`
+    pub(super) fn renew(&mut self, now: At, claimed: &Outgoing, lease: u64) {
+        if let Some(row) = self.held(claimed) {
+            row.lease_until = Some(now + lease);
         }
     }
 
@@ -105,6 +113,7 @@ impl Database {
     pub(super) fn park(&mut self, claimed: &Outgoing) {
         if let Some(row) = self.held(claimed) {
             row.parked = true;
+            row.token += 1;
             row.lease_until = None;
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     publish::{
         EVENTS, PAUSE,
         handed::{FRESH, MARK_EVERY},
+        renewal::THIRDS,
         sent::Sent,
     },
     retry::Backoff,
@@ -130,7 +131,7 @@ fn any(outbox: &[Outgoing]) -> Vec<Outgoing> {
         .collect()
 }
 
-/// Queues every record, in order, and waits for what the brokers say.
+/// Queues every record, in order, and waits for what the brokers say; renews the leases meanwhile.
 async fn send(process: &Process, claimed: Vec<Outgoing>) -> Sent<Outgoing, SendFailure> {
     let mut sent = Sent::with_capacity(claimed.len());
     let mut queued = Vec::with_capacity(claimed.len());
@@ -149,8 +150,24 @@ async fn send(process: &Process, claimed: Vec<Outgoing>) -> Sent<Outgoing, SendF
         queued.push((row, receipt));
         process.takes(0, 2).await;
     }
+    let leases: Vec<Outgoing> = queued.iter().map(|(row, _)| row.clone()).collect();
+    let now = || process.with(|world| world.now);
+    let mut renewal = now() + millis(LEASE / THIRDS);
     for (row, (heard_at, heard)) in queued {
-        process.sleep_until(heard_at).await;
+        process.sleep_until(heard_at.min(renewal)).await;
+        while now() < heard_at {
+            // Where that fails, others may send them, too.
+            let _ = process
+                .transaction("renew leases", |world| {
+                    let now = world.now;
+                    for lease in &leases {
+                        world.database.renew(now, lease, millis(LEASE));
+                    }
+                })
+                .await;
+            renewal = now() + millis(LEASE / THIRDS);
+            process.sleep_until(heard_at.min(renewal)).await;
+        }
         sent.note(row, Some(heard), |failure| *failure == SendFailure::Later);
     }
     sent

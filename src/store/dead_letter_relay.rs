@@ -125,11 +125,26 @@ pub fn mark_published(tx: &mut Tx<'_>, leases: &[DeadLetterLease]) -> Result<usi
     Ok(done)
 }
 
-/// Gives dead letters back without an acknowledgement: they are due again after `pause`.
+/// Gives dead letters back without an acknowledgement: they are due again after `pause`. The leases are over.
 pub fn release(tx: &mut Tx<'_>, leases: &[DeadLetterLease], pause: TimeDelta) -> Result<(), StoreError> {
     let until = tx.now()? + pause;
     sql_query(format!(
-        "/* dead_letter_relay::release */ UPDATE dead_letter SET lease_until = $1 FROM {} WHERE {HELD}",
+        "/* dead_letter_relay::release */ UPDATE dead_letter SET lease_until = $1, \
+         lease_token = dead_letter.lease_token + 1 FROM {} WHERE {HELD}",
+        unfold::rows(tx.conn, "$2", LEASE),
+    ))
+    .bind::<Timestamp, _>(until)
+    .bind::<Text, _>(unfold::json(leases))
+    .prepared()
+    .run(tx.conn)?;
+    Ok(())
+}
+
+/// Lets leases that are still held last for so long from now.
+pub fn renew(tx: &mut Tx<'_>, leases: &[DeadLetterLease], lease: TimeDelta) -> Result<(), StoreError> {
+    let until = tx.now()? + lease;
+    sql_query(format!(
+        "/* dead_letter_relay::renew */ UPDATE dead_letter SET lease_until = $1 FROM {} WHERE {HELD}",
         unfold::rows(tx.conn, "$2", LEASE),
     ))
     .bind::<Timestamp, _>(until)

@@ -30,13 +30,10 @@ pub struct ClaimedEvent {
     pub event_time: Option<DateTime<Utc>>,
 }
 
-/// How long an event is claimed for: longer than the producer tries to deliver (120 s), so that who holds a lease knows
-/// what came of the record before it ends.
-pub const LEASE: TimeDelta = TimeDelta::seconds(150);
-
-/// The same for what is claimed as it is written: enough for it to be sent as ever, and little to wait for when its
-/// process dies. If Kafka takes longer than that, another relay may send it, too, under the same id.
-pub const HANDOVER_LEASE: TimeDelta = TimeDelta::seconds(30);
+/// How long an event, or a dead letter, is claimed for: little to wait for when its process dies. While Kafka takes longer
+/// than that, the relay renews the lease. If it cannot, or cannot mark in time what was sent, another may send the same,
+/// under the same id.
+pub const LEASE: TimeDelta = TimeDelta::seconds(30);
 
 /// Events that the transaction which wrote them claimed for the relay of its own process, which spares a claim.
 #[derive(Debug)]
@@ -195,11 +192,26 @@ pub fn mark_published(tx: &mut Tx<'_>, leases: &[EventLease]) -> Result<Marked, 
     })
 }
 
-/// Gives events back unsent, or sent without an acknowledgement: they are due again after `pause`.
+/// Gives events back unsent, or sent without an acknowledgement: they are due again after `pause`. The leases are over.
 pub fn release(tx: &mut Tx<'_>, leases: &[EventLease], pause: TimeDelta) -> Result<(), StoreError> {
     let until = tx.now()? + pause;
     sql_query(format!(
-        "/* outbox::release */ UPDATE outbox SET lease_until = $1 FROM {} WHERE {HELD}",
+        "/* outbox::release */ UPDATE outbox SET lease_until = $1, lease_token = outbox.lease_token + 1 FROM {} \
+         WHERE {HELD}",
+        unfold::rows(tx.conn, "$2", HOLDER),
+    ))
+    .bind::<Timestamp, _>(until)
+    .bind::<Text, _>(unfold::json(leases))
+    .prepared()
+    .run(tx.conn)?;
+    Ok(())
+}
+
+/// Lets leases that are still held last for so long from now.
+pub fn renew(tx: &mut Tx<'_>, leases: &[EventLease], lease: TimeDelta) -> Result<(), StoreError> {
+    let until = tx.now()? + lease;
+    sql_query(format!(
+        "/* outbox::renew */ UPDATE outbox SET lease_until = $1 FROM {} WHERE {HELD}",
         unfold::rows(tx.conn, "$2", HOLDER),
     ))
     .bind::<Timestamp, _>(until)
@@ -212,7 +224,8 @@ pub fn release(tx: &mut Tx<'_>, leases: &[EventLease], pause: TimeDelta) -> Resu
 /// Sets an event aside that Kafka will never take, and with it its learner's later ones, until a person helps.
 pub fn park(tx: &mut Tx<'_>, lease: EventLease, reason: &str) -> Result<(), StoreError> {
     sql_query(format!(
-        "/* outbox::park */ UPDATE outbox SET parked_reason = $1, lease_until = NULL FROM {} WHERE {HELD}",
+        "/* outbox::park */ UPDATE outbox SET parked_reason = $1, lease_until = NULL, \
+         lease_token = outbox.lease_token + 1 FROM {} WHERE {HELD}",
         unfold::rows(tx.conn, "$2", HOLDER),
     ))
     .bind::<Text, _>(reason)

@@ -123,13 +123,6 @@ fn hurry(world: &World) {
         "UPDATE badge_class SET making_until = now() AT TIME ZONE 'UTC' \
          WHERE making_until < now() AT TIME ZONE 'UTC' + interval '60 seconds'",
     );
-    // A relay has two and a half minutes; one that lives has its answer within half of one.
-    for table in ["outbox", "dead_letter"] {
-        world.database.change(&format!(
-            "UPDATE {table} SET lease_until = now() AT TIME ZONE 'UTC' \
-             WHERE published_at IS NULL AND lease_until < now() AT TIME ZONE 'UTC' + interval '120 seconds'",
-        ));
-    }
 }
 
 /// How far the reading is, by partition, and what each process says of itself.

@@ -24,7 +24,7 @@ use crate::{
 /// It never looks for work by itself.
 fn start(store: std::sync::Arc<Store>) -> Running {
     let never = Duration::from_hours(1);
-    Running::that_looks(never, broker(), store, &[], ProducerOptions::default())
+    Running::that_looks(never, outbox::LEASE, broker(), store, &[], ProducerOptions::default())
 }
 
 /// Awards of these, issued with their decision.
@@ -102,7 +102,7 @@ async fn what_waited_too_long_is_given_back() {
                 .select(outbox_rows::lease_token)
                 .first::<i64>(tx.conn)?)
         });
-        assert_eq!(token.expect("read"), 2, "by another claim");
+        assert_eq!(token.expect("read"), 3, "given back, and claimed again");
         running.stop().await;
     }
 }

@@ -1,11 +1,15 @@
-//! Kafka takes one topic and not the other, or takes what it acknowledges too late.
+//! Kafka takes one topic and not the other, takes what it acknowledges too late, or takes its time.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::NaiveDateTime;
+use diesel::{QueryDsl, RunQueryDsl};
 
 use super::*;
-use crate::clock::WrongClock;
+use crate::{
+    clock::WrongClock,
+    store::schema::{dead_letter as letter_rows, outbox as outbox_rows},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_go_out_while_the_topic_of_dead_letters_is_refused() {
@@ -72,6 +76,38 @@ async fn what_is_acknowledged_too_late_is_sent_again_under_the_same_id() {
         let ids: BTreeSet<String> = records.iter().map(|record| header(record, "ce_id")).collect();
         assert_eq!(ids.len(), 2);
         assert_eq!(running.metrics.published.with_label_values(&[AWARDED]).get(), 2);
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_last_for_as_long_as_kafka_takes() {
+    for database in databases() {
+        let store = database.store();
+        letter(&store);
+        database.decide([1], &database.badge_class("one"));
+        assert_eq!(issue_all(&store, "{}"), 1);
+        let broker = broker();
+        broker.go_down().expect("down");
+        let (poll, lease) = (Duration::from_millis(10), TimeDelta::milliseconds(300));
+        let running = Running::that_looks(poll, lease, broker, database.store(), &[], ProducerOptions::default());
+        // Until when the event and the dead letter are claimed.
+        let ends = || -> [Option<NaiveDateTime>; 2] {
+            let read = store.read("test", |tx| {
+                let event = outbox_rows::table.select(outbox_rows::lease_until).first(tx.conn)?;
+                let letter = letter_rows::table.select(letter_rows::lease_until).first(tx.conn)?;
+                Ok([event, letter])
+            });
+            read.expect("read")
+        };
+        let mut known = None;
+        for _ in 0..3 {
+            until("claimed, and renewed", || ends().iter().all(|ends| *ends > known)).await;
+            known = ends().into_iter().max().expect("two");
+        }
+        running.broker.come_up().expect("up");
+        until("published", || states(&store) == [(Published, 1)]).await;
+        until("sent", || ends() == [None, None]).await;
         running.stop().await;
     }
 }

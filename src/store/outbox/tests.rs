@@ -1,12 +1,14 @@
-//! What a backlog costs on PostgreSQL: whoever claims, marks or writes a few events must not read all that wait.
+//! Whom leases keep off; and what a backlog costs on PostgreSQL: whoever claims, marks or writes a few events must not
+//! read all that wait.
 
+use chrono::TimeDelta;
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
 
-use super::{EventLease, LEASE, claim, mark_published};
+use super::{EventLease, LEASE, claim, mark_published, release, renew};
 use crate::store::{
     Store, StoreError, Tx,
     awards::{self, Completed, issue_at_once},
-    testing::{TestDatabase, postgres},
+    testing::{TestDatabase, databases, postgres},
 };
 
 /// Unpublished events, each of another learner: their index has some two hundred pages.
@@ -120,4 +122,46 @@ fn an_award_at_once_does_not_read_the_backlog() {
     });
     let issued = issued.expect("issued");
     assert_eq!((issued.awards, issued.claimed.len()), (50, 50));
+}
+
+#[test]
+fn a_lease_lasts_while_its_holder_renews_it_and_no_longer() {
+    for database in databases() {
+        let store = database.store();
+        database.decide([1], &database.badge_class("three"));
+        let done: Vec<Completed> = awards::testing::claim_all(&store)
+            .iter()
+            .map(awards::testing::completed)
+            .collect();
+        let written = store.transaction("test", |tx| awards::complete(tx, &done));
+        assert_eq!(written.expect("written").len(), 1);
+        let claimed = || -> Vec<EventLease> {
+            let claimed = store.transaction("test", |tx| claim(tx, FEW, LEASE));
+            claimed.expect("claimed").iter().map(|event| event.lease).collect()
+        };
+        let renewed = |leases: &[EventLease]| {
+            store
+                .transaction("test", |tx| renew(tx, leases, LEASE))
+                .expect("no error")
+        };
+        let most_of_it = LEASE * 2 / 3;
+        let first = claimed();
+        for _ in 0..3 {
+            database.clock.advance(most_of_it);
+            renewed(&first);
+            assert_eq!(claimed(), []);
+        }
+        database.clock.advance(LEASE + TimeDelta::seconds(1));
+        let second = claimed();
+        assert_eq!(second.len(), 1, "its holder is gone");
+        database.clock.advance(most_of_it);
+        renewed(&first);
+        database.clock.advance(most_of_it);
+        let third = claimed();
+        assert_eq!(third.len(), 1, "who lost a lease renews none");
+        let given_back = store.transaction("test", |tx| release(tx, &third, TimeDelta::seconds(-1)));
+        given_back.expect("written");
+        renewed(&third);
+        assert_eq!(claimed().len(), 1, "nor does who gave it back");
+    }
 }

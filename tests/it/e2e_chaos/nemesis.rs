@@ -81,7 +81,7 @@ impl<T: Copy> Deck<T> {
 #[derive(Clone, Copy)]
 enum Blow {
     Kill,
-    /// For less than a session and a lease last.
+    /// For less than a session lasts.
     Pause,
     /// For longer.
     Stall,
@@ -115,7 +115,7 @@ pub fn torment_processes(apps: &mut [BinaryApp], start: Instant, duration: Durat
             Blow::Pause | Blow::Stall => {
                 let (kind, from, to) = match blow {
                     Blow::Pause => ("stopped shortly", 500, 4_000),
-                    _ => ("stopped beyond session and lease", 8_000, 14_000),
+                    _ => ("stopped beyond a session", 8_000, 14_000),
                 };
                 app.signal("STOP");
                 let gone = deck.hold(from, to);
