@@ -227,6 +227,7 @@ impl App {
             health: Arc::clone(health),
             awards: Arc::clone(&wakes.decided),
             announcements: Arc::clone(&wakes.issued),
+            breaker: Arc::default(),
             stop: self.stop.clone(),
         };
         let topics = parts::topics(settings);

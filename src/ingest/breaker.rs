@@ -1,6 +1,9 @@
 //! When so many records cannot be processed that something bigger is wrong: pure.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// So many of the last records are looked at.
 const WINDOW: usize = 1000;
@@ -67,9 +70,97 @@ impl Breaker {
     }
 }
 
+/// The breaker of one consumer, and the one of all consumers of its process: a flood over many partitions comes to each
+/// of them in part.
+#[derive(Debug, Default)]
+pub struct Breakers {
+    own: Breaker,
+    common: Arc<Mutex<Breaker>>,
+}
+
+impl Breakers {
+    /// Of a further consumer of those that have this one in common.
+    pub fn with(common: &Arc<Mutex<Breaker>>) -> Self {
+        Self {
+            own: Breaker::default(),
+            common: Arc::clone(common),
+        }
+    }
+
+    fn common(&self) -> MutexGuard<'_, Breaker> {
+        self.common.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a record, and says whether either trips. What this consumer lets pass does not count for the others.
+    pub fn observe(&mut self, bad: bool) -> bool {
+        let counts = self.own.armed || !bad;
+        let own = self.own.observe(bad);
+        (counts && self.common().observe(bad)) || own
+    }
+
+    /// Where to stop before these records trip either, as [`Breaker::stops_at`].
+    pub fn stops_at(&self, bad: &[bool]) -> Option<usize> {
+        let passes = if self.own.armed {
+            0
+        } else {
+            bad.iter().take_while(|bad| **bad).count()
+        };
+        let common = self.common().stops_at(&bad[passes..]).map(|stop| stop + passes);
+        self.own.stops_at(bad).into_iter().chain(common).min()
+    }
+
+    /// Lets what comes to this consumer pass, until a good record was seen.
+    pub fn let_pass(&mut self) {
+        self.own.let_pass();
+        self.common().let_pass();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_over_all_consumers_trips_them() {
+        let common = Arc::default();
+        let [mut one, mut two] = [Breakers::with(&common), Breakers::with(&common)];
+        let observed = |breakers: &mut Breakers, bad: &[bool]| bad.iter().any(|bad| breakers.observe(*bad));
+        assert!(!observed(&mut one, &[true; 100]));
+        assert_eq!(two.stops_at(&[true; 99]), None);
+        assert_eq!(
+            two.stops_at(&[vec![false; 2], vec![true; 99]].concat()),
+            None,
+            "a good one is between"
+        );
+        assert_eq!(two.stops_at(&[true; 100]), Some(0));
+        assert!(observed(&mut two, &[true; 100]));
+        one.let_pass();
+        two.let_pass();
+        assert!(!observed(&mut one, &[true; 300]));
+        // The other has its part of the flood behind it.
+        assert!(!observed(&mut two, &[true, false]));
+        assert_eq!(
+            one.stops_at(&[true; 300]),
+            None,
+            "the rest of the flood that was let pass"
+        );
+        assert!(!observed(&mut one, &[true; 300]));
+        assert_eq!(
+            one.stops_at(&[vec![true; 300], vec![false], vec![true; 200]].concat()),
+            Some(301)
+        );
+    }
+
+    #[test]
+    fn a_flood_at_one_consumer_trips_it_whatever_the_others_read() {
+        let common = Arc::default();
+        let [mut one, mut two] = [Breakers::with(&common), Breakers::with(&common)];
+        for _ in 0..199 {
+            assert!(!one.observe(true));
+            (0..9).for_each(|_| assert!(!two.observe(false)));
+        }
+        assert!(one.observe(true));
+    }
 
     fn trips(breaker: &mut Breaker, records: impl IntoIterator<Item = bool>) -> bool {
         let mut tripped = false;

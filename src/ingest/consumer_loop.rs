@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::{Range, RangeInclusive},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::standing::Mode;
-use super::{Batch, BatchOutcome, Breaker, Health, Item, Outcome, Settings, health::Entry, item::next_offsets};
+use super::{
+    Batch, BatchOutcome, Breaker, Breakers, Health, Item, Outcome, Settings, health::Entry, item::next_offsets,
+};
 use crate::{
     failpoint::{Place, hit},
     kafka::{self, Consumer, ConsumerEvents, KafkaError, Position, TopicPartition},
@@ -72,6 +74,8 @@ pub struct Shared {
     pub awards: Arc<Notify>,
     /// Told when awards were issued that are to be announced.
     pub announcements: Arc<Notify>,
+    /// What stops all of them before a flood of records that cannot be processed.
+    pub breaker: Arc<Mutex<Breaker>>,
     /// Ends the loop.
     pub stop: CancellationToken,
 }
@@ -121,7 +125,7 @@ struct Reading<'a> {
     types: &'a TopicTypes,
     shared: &'a Shared,
     entry: Entry,
-    breaker: Breaker,
+    breaker: Breakers,
     mode: Mode,
     /// The first offset of each partition that was polled and is not done.
     undone: BTreeMap<(Arc<str>, i32), i64>,
@@ -155,7 +159,7 @@ impl<'a> Reading<'a> {
             consumer,
             types: &topics.types,
             shared,
-            breaker: Breaker::default(),
+            breaker: Breakers::with(&shared.breaker),
             mode: Mode::Starting { look: Instant::now() },
             undone: BTreeMap::new(),
             tried_again: BTreeSet::new(),

@@ -69,6 +69,7 @@ impl Group {
             metrics: Arc::clone(&metrics),
             awards: Arc::new(Notify::new()),
             announcements: Arc::default(),
+            breaker: Arc::default(),
             stop: stop.clone(),
         };
         let (kafka, topics) = (self.kafka.clone(), self.topics.clone());

@@ -32,6 +32,7 @@ pub fn shared(store: Arc<Store>) -> Shared {
         metrics,
         awards: Arc::default(),
         announcements: Arc::default(),
+        breaker: Arc::default(),
         stop: CancellationToken::new(),
     }
 }
