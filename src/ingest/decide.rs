@@ -96,11 +96,11 @@ pub(super) fn losses(
     Ok(lost.collect())
 }
 
-/// The completion badges for every course newly passed, whose badge classes are made on the way.
+/// The completion badges for every course newly passed, or passed in another mode; their badge classes are made on the way.
 pub(super) fn completions(tx: &mut Tx<'_>, fold: &Fold, known: &mut Overlay<'_>) -> Result<Vec<Decision>, StoreError> {
     let mut decisions = Vec::new();
-    for held in fold.gaining() {
-        for course in &held.newly_passed {
+    for held in fold.certified() {
+        for course in &held.newly_certified {
             let certificate = fold
                 .facts((held.learner.id, *course))
                 .and_then(|f| f.certificate.as_ref());

@@ -39,6 +39,8 @@ pub(crate) struct HeldLearner {
     pub(crate) cause: Option<Stamp>,
     /// Courses newly passed.
     pub(crate) newly_passed: Vec<CourseId>,
+    /// Courses newly passed, or passed before and now in another mode.
+    pub(crate) newly_certified: Vec<CourseId>,
     /// Courses no longer passed.
     pub(crate) newly_lost: Vec<CourseId>,
 }
@@ -52,6 +54,8 @@ struct HeldFacts {
     was_enrolled: bool,
     was_passed: bool,
     changed: bool,
+    /// The certificate's mode is, or was for a moment, another one.
+    changed_mode: bool,
 }
 
 impl HeldLearner {
@@ -66,6 +70,7 @@ impl HeldLearner {
             changed: false,
             cause: None,
             newly_passed: Vec::new(),
+            newly_certified: Vec::new(),
             newly_lost: Vec::new(),
             learner,
         }
@@ -81,6 +86,7 @@ impl HeldFacts {
             is_new,
             was_enrolled: facts.is_enrolled(),
             was_passed: facts.is_passed(),
+            changed_mode: false,
             changed: false,
             facts,
         }
@@ -148,7 +154,7 @@ impl Fold {
 
     /// Takes in an enrolment; says whether it was news.
     pub(crate) fn enroll(&mut self, pair: Pair, fact: EnrollmentFact) -> bool {
-        self.merge(pair, |facts| facts.merge_enrollment(fact))
+        self.merge(pair, |facts| facts.merge_enrollment(fact)).is_some()
     }
 
     /// Takes in a certificate; says whether it was news.
@@ -157,17 +163,24 @@ impl Fold {
         if self.is_retired(pair.0) {
             fact.evidence_url = None;
         }
-        self.merge(pair, |facts| facts.merge_certificate(fact))
+        let mut in_other_mode = false;
+        let merged = self.merge(pair, |facts| {
+            let known = facts.certificate.as_ref();
+            in_other_mode = known.is_some_and(|known| known.mode != fact.mode);
+            facts.merge_certificate(fact)
+        });
+        let Some(held) = merged else { return false };
+        held.changed_mode |= in_other_mode;
+        true
     }
 
-    fn merge(&mut self, pair: Pair, merge: impl FnOnce(&mut CourseFacts) -> bool) -> bool {
-        let Ok(at) = self.facts.binary_search_by_key(&pair, |held| held.pair) else {
-            return false;
-        };
+    /// The fact of this pair, if that was news.
+    fn merge(&mut self, pair: Pair, merge: impl FnOnce(&mut CourseFacts) -> bool) -> Option<&mut HeldFacts> {
+        let at = self.facts.binary_search_by_key(&pair, |held| held.pair).ok()?;
         let held = &mut self.facts[at];
         let news = merge(&mut held.facts);
         held.changed |= news;
-        news
+        news.then_some(held)
     }
 
     /// Moves each learner's counters by exactly what changed. To be called once, after the last event.
@@ -188,6 +201,9 @@ impl Fold {
             of.changed |= enrolled != 0 || completed != 0;
             if completed > 0 {
                 of.newly_passed.push(course);
+            }
+            if held.facts.is_passed() && (completed > 0 || held.changed_mode) {
+                of.newly_certified.push(course);
             }
             if completed < 0 {
                 of.newly_lost.push(course);
@@ -253,6 +269,12 @@ impl Fold {
     pub(crate) fn gaining(&self) -> impl Iterator<Item = &HeldLearner> {
         let awardable = |held: &&HeldLearner| held.learner.retired_at.is_none() && held.cause.is_some();
         self.learners.iter().filter(awardable)
+    }
+
+    /// The learners of whom a certificate is new or in another mode, in ascending order.
+    pub(crate) fn certified(&self) -> impl Iterator<Item = &HeldLearner> {
+        let staying = self.learners.iter().filter(|held| held.learner.retired_at.is_none());
+        staying.filter(|held| !held.newly_certified.is_empty())
     }
 
     /// The learners who lost something that a rule may look at, in ascending order.

@@ -115,6 +115,36 @@ fn a_passed_course_brings_its_completion_badge_while_its_switch_is_on() {
 }
 
 #[test]
+fn a_passed_certificate_in_another_mode_brings_the_badge_of_that_mode() {
+    let in_mode = |seconds, name: &str| {
+        let mut body = certificate(7, 1, true);
+        if let EventBody::Certificate { mode, .. } = &mut body {
+            name.clone_into(mode);
+        }
+        item(seconds, body)
+    };
+    for database in testing::databases() {
+        supply_images(&database);
+        activate(&database, "", "1,one", "");
+        let mut writer = writer(&database);
+        for (event, badges) in [
+            (in_mode(1, "honor"), 2),
+            (in_mode(3, "verified"), 3),
+            (in_mode(2, "professional"), 3),
+            (in_mode(4, "verified"), 3),
+            (in_mode(5, "honor"), 3),
+        ] {
+            writer.apply(&[event]).expect("applied");
+            assert_eq!(slugs(&database, 7).len(), badges, "{:?}", slugs(&database, 7));
+        }
+        let modes = |slug: &String| slug.split('_').nth(1).map(str::to_owned);
+        let mut modes: Vec<String> = slugs(&database, 7).iter().filter_map(modes).collect();
+        modes.sort();
+        assert_eq!(modes, ["honor", "verified"]);
+    }
+}
+
+#[test]
 fn without_an_image_there_is_no_completion_badge() {
     for database in testing::databases() {
         let outcome = writer(&database)
