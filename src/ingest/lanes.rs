@@ -79,7 +79,7 @@ impl Lanes {
             lanes: BTreeMap::new(),
             rest: Vec::new(),
         };
-        if number == 1 || items.len() < LEAST * number {
+        if number == 1 || items.len() < LEAST * number || items.iter().any(changes_what_follows) {
             shares.rest = (0..items.len()).collect();
             return shares;
         }
@@ -128,6 +128,15 @@ impl Drop for Held<'_> {
             self.lanes.freed.notify_all();
         }
     }
+}
+
+/// Whether other learners' facts, or what is awarded for them, depend on whether they come before it.
+fn changes_what_follows(item: &Item) -> bool {
+    let body = item.event().map(|event| &event.body);
+    matches!(
+        body,
+        Some(EventBody::CourseUpdated { .. } | EventBody::LearnerRetired(_))
+    )
 }
 
 /// Whose fact a record brings, where that is all it brings.

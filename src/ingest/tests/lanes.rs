@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use diesel::{QueryDsl, RunQueryDsl};
 
-use super::support::{activate, awards, certificate, enrollment, facts, item, item_of, learner_details, requested};
+use super::support::{
+    activate, awards, certificate, course_details, enrollment, facts, item, item_of, learner_details, requested,
+};
 use crate::{
-    domain::EventBody,
+    domain::{EventBody, LearnerId},
     ingest::{
         Batch, BatchOutcome, Content, Item, Outcome, Settings,
         lanes::{Lanes, Shares},
@@ -103,6 +105,20 @@ fn a_small_batch_is_written_at_once() {
         let shares = Lanes::of_consumers(consumers).split(&items[..records]);
         assert_eq!(shares.lanes.len(), 0);
         assert_eq!(shares.rest, (0..records).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_changes_the_meaning_of_what_follows_keeps_the_order_of_all() {
+    let switch = EventBody::CourseUpdated {
+        course: course_details(1),
+        issue_badges: Some(false),
+    };
+    for body in [switch, EventBody::LearnerRetired(LearnerId(3))] {
+        let mut items = records();
+        items[5] = item(5, body);
+        let shares = Lanes::of_consumers(2).split(&items);
+        assert_eq!((shares.lanes.len(), shares.rest.len()), (0, items.len()));
     }
 }
 
