@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     decode::DecodeError,
+    platform_event::EventType,
     record::Record,
     scalar::{Object, Scalar},
 };
@@ -63,26 +64,49 @@ impl<'a> Message<'a> {
         if headers.event_type.is_none()
             && let Object::Present(envelope) = parse::<Envelope<'_>>(value)?
             && envelope.specversion != Scalar::Absent
-            && envelope.data.is_some()
+            && (envelope.data.is_some() || envelope.event_type != Scalar::Absent)
         {
             return Self::structured(envelope);
         }
+        let event_type = text(headers.event_type, "ce_type")?;
+        if is_unknown(event_type.as_deref()) {
+            return Ok(Self::unknown(event_type));
+        }
         Ok(Self {
             id: text(headers.id, "ce_id")?,
-            event_type: text(headers.event_type, "ce_type")?,
+            event_type,
             time: text(headers.time, "ce_time")?,
             data: Some(value),
         })
     }
 
+    /// An event of somebody else's, of which only the type is of interest.
+    fn unknown(event_type: Option<Cow<'a, str>>) -> Self {
+        Self {
+            id: None,
+            event_type,
+            time: None,
+            data: None,
+        }
+    }
+
     fn structured(envelope: Envelope<'a>) -> Result<Self, DecodeError> {
+        let event_type = envelope.event_type.text("type")?.filter(|text| !text.is_empty());
+        if is_unknown(event_type.as_deref()) {
+            return Ok(Self::unknown(event_type));
+        }
         Ok(Self {
             id: envelope.id.text("id")?.filter(|text| !text.is_empty()),
-            event_type: envelope.event_type.text("type")?.filter(|text| !text.is_empty()),
+            event_type,
             time: envelope.time.text("time")?,
             data: envelope.data.map(|data| data.get().as_bytes()),
         })
     }
+}
+
+/// Whether this is a type of others, whose events are theirs to check.
+fn is_unknown(event_type: Option<&str>) -> bool {
+    event_type.is_some_and(|name| EventType::parse(name).is_none())
 }
 
 const STRUCTURED: &[u8] = b"application/cloudevents";

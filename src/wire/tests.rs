@@ -131,6 +131,16 @@ fn the_type_decides_and_without_one_the_topic() {
         decode(&unknown, &types()),
         Ok(Decoded::Ignored(IgnoreReason::UnknownType))
     );
+    for envelope in [
+        json!({"specversion": "1.0", "id": "1", "source": "x", "type": "course.published"}),
+        json!({"specversion": "1.0", "id": 5, "source": "x", "type": "course.published", "time": "soon", "data": null}),
+    ] {
+        assert_eq!(
+            decode(&record(envelope.to_string()), &types()),
+            Ok(Decoded::Ignored(IgnoreReason::UnknownType)),
+            "what others send is theirs to check: {envelope}"
+        );
+    }
     bare.value = None;
     assert_eq!(decode(&bare, &types()), Ok(Decoded::Ignored(IgnoreReason::Tombstone)));
 }
