@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 use super::CliError;
 use crate::{
     clock::SystemClock,
-    config::Settings,
+    config::{Settings, is_setting},
     kafka,
     store::{
         self, Store,
@@ -23,8 +23,24 @@ pub(super) fn environment() -> HashMap<String, String> {
 
 /// The settings of the service.
 pub(super) fn settings(config: Option<&PathBuf>) -> Result<Settings, CliError> {
+    let no_text = std::env::vars_os().filter(|(_, value)| value.to_str().is_none());
+    let names: Vec<String> = no_text
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| is_setting(name))
+        .map(|name| format!("environment: {name}: this is not UTF-8; write it anew"))
+        .collect();
+    if !names.is_empty() {
+        return Err(CliError::Usage(names));
+    }
     Settings::load(config.map(PathBuf::as_path), &environment())
         .map_err(|errors| CliError::Usage(errors.iter().map(ToString::to_string).collect()))
+}
+
+/// Says what is odd about the settings.
+pub(super) fn warn(settings: &Settings) {
+    for warning in &settings.warnings {
+        eprintln!("accolade: warning: {warning}");
+    }
 }
 
 /// Starts the logs of a command that says itself what happened: only what `RUST_LOG` asks for, else nothing.

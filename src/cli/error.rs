@@ -77,7 +77,7 @@ impl CliError {
 
 impl From<LogsError> for CliError {
     fn from(error: LogsError) -> Self {
-        Self::usage(error.to_string())
+        Self::usage(format!("logs: {error}"))
     }
 }
 

@@ -6,13 +6,13 @@ mod values;
 mod warnings;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-pub use names::NAMES;
+pub use names::{NAMES, is_setting};
 pub use source::ConfigError;
 
 use self::{source::Source, values::Values};
@@ -249,7 +249,7 @@ impl Settings {
                 image: values.image("ISSUER_IMAGE"),
             },
             log_format: values.choice("LOG_FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-            log_filter: values.text("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
+            log_filter: values.log_filter("RUST_LOG"),
             warnings,
             is_demo: false,
         };
@@ -258,12 +258,27 @@ impl Settings {
     }
 }
 
+/// What Badgr needs.
+const BADGR: [&str; 4] = [
+    "BADGR_BASE_URL",
+    "BADGR_USERNAME",
+    "BADGR_PASSWORD",
+    "BADGR_ISSUER_SLUG",
+];
+
 /// `BADGING_BACKEND`, by its own name or by the last part of a dotted path.
 fn backend(values: &mut Values) -> Backend {
-    let default = if values.has("BADGR_BASE_URL") {
-        "badgr"
-    } else {
-        "builtin"
+    // Whichever it is: what is set is of its type.
+    let [badgr_url, backend_url] = ["BADGR_BASE_URL", "BACKEND_URL"].map(|name| values.url(name));
+    let [username, issuer_slug] = ["BADGR_USERNAME", "BADGR_ISSUER_SLUG"].map(|name| values.text(name));
+    let [password, token] = ["BADGR_PASSWORD", "BACKEND_TOKEN"].map(|name| values.secret(name));
+    let tokens_cache_key = values.text("BADGR_TOKENS_CACHE_KEY");
+    let timeout = Duration::from_secs(values.integer("BADGR_TIMEOUT", 10, 1..=600));
+    let notify = values.bool("BADGR_ENABLE_NOTIFICATIONS", false);
+    // Whoever sets any of what Badgr needs means Badgr, and hears what is missing.
+    let default = match BADGR.iter().any(|name| values.has(name)) {
+        true => "badgr",
+        false => "builtin",
     };
     let named = values.text("BADGING_BACKEND").unwrap_or_else(|| default.to_owned());
     let last = named.rsplit('.').next().unwrap_or(&named).to_lowercase();
@@ -273,22 +288,26 @@ fn backend(values: &mut Values) -> Backend {
         .unwrap_or(&last)
     {
         "builtin" => Backend::Builtin,
-        "badgr" => Backend::Badgr(Badgr {
-            base_url: values.required_url("BADGR_BASE_URL", "the badgr backend"),
-            username: values.required("BADGR_USERNAME", "the badgr backend"),
-            password: Secret::new(values.required("BADGR_PASSWORD", "the badgr backend")),
-            password_file: values.file("BADGR_PASSWORD"),
-            issuer_slug: values.required("BADGR_ISSUER_SLUG", "the badgr backend"),
-            tokens_cache_key: values
-                .text("BADGR_TOKENS_CACHE_KEY")
-                .unwrap_or_else(|| "badgr-tokens".to_owned()),
-            timeout: Duration::from_secs(values.integer("BADGR_TIMEOUT", 10, 1..=600)),
-            notify: values.bool("BADGR_ENABLE_NOTIFICATIONS", false),
-        }),
-        "http" => Backend::Http {
-            url: values.required_url("BACKEND_URL", "the http backend"),
-            token: values.secret("BACKEND_TOKEN"),
-        },
+        "badgr" => {
+            values.need(&BADGR, "the badgr backend");
+            Backend::Badgr(Badgr {
+                base_url: badgr_url.unwrap_or_default(),
+                username: username.unwrap_or_default(),
+                password: password.unwrap_or_else(|| Secret::new("")),
+                password_file: values.file("BADGR_PASSWORD"),
+                issuer_slug: issuer_slug.unwrap_or_default(),
+                tokens_cache_key: tokens_cache_key.unwrap_or_else(|| "badgr-tokens".to_owned()),
+                timeout,
+                notify,
+            })
+        }
+        "http" => {
+            values.need(&["BACKEND_URL"], "the http backend");
+            Backend::Http {
+                url: backend_url.unwrap_or_default(),
+                token,
+            }
+        }
         _ => {
             values.error(
                 "BADGING_BACKEND",
@@ -337,14 +356,26 @@ fn topics(values: &mut Values) -> Topics {
         create: values.bool("CREATE_TOPICS", true),
         partitions: values.integer("TOPIC_PARTITIONS", 8, 1..=10_000),
     };
-    let read = topics.read();
-    for (index, topic) in read.iter().enumerate() {
-        if read.iter().skip(index + 1).any(|other| other == topic) {
-            values.error("TOPICS_EXTRA", "a topic is named twice among the topics to read");
+    let mut read = BTreeSet::new();
+    for (name, list) in [
+        ("TOPICS_ENROLLMENT", &topics.enrollment),
+        ("TOPICS_CERTIFICATE", &topics.certificate),
+        ("TOPICS_EXTRA", &topics.extra),
+    ] {
+        if list.iter().filter(|topic| !read.insert(topic.as_str())).count() > 0 {
+            let problem = "a topic is named for the second time; name one with events of several types in TOPICS_EXTRA \
+                           alone";
+            values.error(name, problem);
         }
     }
-    if topics.written().iter().any(|topic| read.contains(topic)) {
-        values.error("TOPICS_EXTRA", "a topic to read is also one that the service writes");
+    for (name, topic) in [
+        ("TOPIC_BADGE_AWARDED", &topics.badge_awarded),
+        ("TOPIC_BADGE_REVOKED", &topics.badge_revoked),
+        ("TOPIC_DEAD_LETTERS", &topics.dead_letters),
+    ] {
+        if read.contains(topic.as_str()) {
+            values.error(name, "the service reads this topic; name one that it only writes");
+        }
     }
     topics
 }

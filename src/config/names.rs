@@ -1,5 +1,7 @@
 //! The names of all settings.
 
+use crate::kafka;
+
 /// Every setting but the further librdkafka properties.
 pub const NAMES: [&str; 48] = [
     "ENABLE_OPENBADGES",
@@ -52,14 +54,39 @@ pub const NAMES: [&str; 48] = [
     "RUST_LOG",
 ];
 
+/// Whether a variable of the environment means something to this program.
+pub fn is_setting(variable: &str) -> bool {
+    let name = variable.strip_suffix("_FILE").unwrap_or(variable);
+    variable == "ACCOLADE_CONFIG"
+        || [name, variable]
+            .iter()
+            .any(|name| NAMES.contains(name) || is_kafka_property(name))
+}
+
 /// Whether this names a further librdkafka property, such as `KAFKA_SECURITY_PROTOCOL`.
 pub(super) fn is_kafka_property(name: &str) -> bool {
     name.strip_prefix("KAFKA_")
         .is_some_and(|rest| !rest.is_empty() && !NAMES.contains(&name))
 }
 
-/// The librdkafka property of a setting: `KAFKA_SECURITY_PROTOCOL` is `security.protocol`.
+/// The librdkafka property of a setting: `KAFKA_SECURITY_PROTOCOL` is `security.protocol`, `KAFKA_LOG_LEVEL` the one that
+/// is written `log_level` there.
 pub(super) fn kafka_property(name: &str) -> String {
-    let name = name.strip_prefix("KAFKA_").unwrap_or(name);
-    name.to_lowercase().replace('_', ".")
+    let name = name.strip_prefix("KAFKA_").unwrap_or(name).to_lowercase();
+    let dotted = name.replace('_', ".");
+    if kafka::is_known_property(&name) && !kafka::is_known_property(&dotted) {
+        name
+    } else {
+        dotted
+    }
+}
+
+/// The setting whose value a `KAFKA_…` variable holds, or names the file of: librdkafka has properties whose names end in
+/// `.file`, and a pod's environment may hold what is none of ours.
+pub(super) fn kafka_setting(variable: &str) -> &str {
+    let is_known = |name: &str| kafka::is_known_property(&kafka_property(name));
+    match variable.strip_suffix("_FILE") {
+        Some(name) if is_known(name) && !is_known(variable) => name,
+        _ => variable,
+    }
 }

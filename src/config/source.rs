@@ -8,7 +8,7 @@ use std::{
 
 use toml::de::{DeTable, DeValue};
 
-use super::names::{NAMES, is_kafka_property};
+use super::names::{NAMES, is_kafka_property, kafka_setting};
 
 /// One thing that is wrong with the settings. Never quotes a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -177,8 +177,8 @@ impl Source {
         let kafka = environment
             .keys()
             .map(String::as_str)
-            .filter(|name| is_kafka_property(name));
-        let kafka = kafka.map(|name| name.strip_suffix("_FILE").unwrap_or(name));
+            .filter(|name| is_kafka_property(name))
+            .map(kafka_setting);
         let names: std::collections::BTreeSet<&str> = NAMES.into_iter().chain(kafka).collect();
         for name in names {
             let file_variable = format!("{name}_FILE");

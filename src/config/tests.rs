@@ -97,8 +97,50 @@ fn settings_that_need_each_other_are_checked_together() {
             "BADGR_ISSUER_SLUG: needed for the badgr backend",
         ]
     );
+    for one in ["BADGR_USERNAME", "BADGR_PASSWORD", "BADGR_ISSUER_SLUG"] {
+        let errors = from_environment(&[(one, "hunter2")]).expect_err("one is not enough");
+        assert_eq!(errors.len(), 3, "{one}: {errors:?}");
+        assert!(errors[0].starts_with("BADGR_BASE_URL: needed"), "{one}: {errors:?}");
+        let chosen = from_environment(&[(one, "hunter2"), ("BADGING_BACKEND", "builtin")]);
+        assert!(matches!(chosen.expect("it is not used").backend, Backend::Builtin));
+    }
     let errors = from_environment(&[("BADGING_BACKEND", "http")]).expect_err("no URL");
     assert_eq!(errors, ["BACKEND_URL: needed for the http backend"]);
+}
+
+#[test]
+fn what_is_not_used_is_of_its_type_all_the_same() {
+    let errors = from_file(
+        "BADGING_BACKEND = \"builtin\"\nBADGR_TIMEOUT = \"hunter2\"\nBADGR_ENABLE_NOTIFICATIONS = \"perhaps\"\n\
+         BACKEND_URL = 7\nBADGR_ISSUER_SLUG = 12\nRUST_LOG = \"[[[=\"\n",
+    );
+    let mut errors = errors.expect_err("wrong");
+    errors.sort();
+    assert_eq!(
+        errors,
+        [
+            "FILE line 2: BADGR_TIMEOUT: expected an integer from 1 to 600",
+            "FILE line 3: BADGR_ENABLE_NOTIFICATIONS: expected true or false",
+            "FILE line 4: BACKEND_URL: expected a text in quotes",
+            "FILE line 5: BADGR_ISSUER_SLUG: expected a text in quotes",
+            "FILE line 6: RUST_LOG: expected a filter such as info or accolade=debug,warn",
+        ]
+    );
+}
+
+#[test]
+fn a_topic_has_one_place() {
+    for (name, value) in [
+        ("TOPICS_CERTIFICATE", "enrollment.created"),
+        ("TOPICS_ENROLLMENT", "a,b,a"),
+        ("TOPICS_EXTRA", "x,certificate.generated"),
+        ("TOPIC_BADGE_AWARDED", "enrollment.created"),
+        ("TOPIC_DEAD_LETTERS", "certificate.generated"),
+    ] {
+        let errors = from_environment(&[(name, value), ("TOPIC_PREFIX", "p")]).expect_err("refused");
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with(&format!("environment: {name}: ")), "{errors:?}");
+    }
 }
 
 #[test]
@@ -224,6 +266,29 @@ fn librdkafka_properties_pass_and_what_it_does_not_know_is_warned_of() {
     assert_eq!(
         settings.warnings,
         ["environment: KAFKA_PORT is ignored: librdkafka has no property port"]
+    );
+    // What ends in `_FILE` names the file of a value, is a property itself, or is nobody's.
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(file, "hunter2").expect("written");
+    let path = file.path().display().to_string();
+    let settings = from_environment(&[
+        ("KAFKA_SASL_PASSWORD_FILE", &path),
+        ("KAFKA_LOG_LEVEL", "3"),
+        ("KAFKA_CREDENTIALS_FILE", "/nonexistent/accolade"),
+        ("KAFKA_PORT_FILE", &path),
+    ]);
+    let settings = settings.expect("valid");
+    assert_eq!(
+        settings.kafka_properties.keys().collect::<Vec<_>>(),
+        ["log_level", "sasl.password"]
+    );
+    assert_eq!(settings.kafka_properties["sasl.password"], Secret::new("hunter2"));
+    assert_eq!(
+        settings.warnings,
+        [
+            "environment: KAFKA_CREDENTIALS_FILE is ignored: librdkafka has no property credentials.file",
+            "environment: KAFKA_PORT_FILE is ignored: librdkafka has no property port.file",
+        ]
     );
     let errors = from_environment(&[("KAFKA_SECURITY_PROTOCOL", "telepathy")]).expect_err("no such protocol");
     assert_eq!(errors.len(), 1);

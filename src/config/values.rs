@@ -6,7 +6,7 @@ use super::{
     names::{is_kafka_property, kafka_property},
     source::{ConfigError, Place, Raw, Source},
 };
-use crate::{domain::image, kafka, secret::Secret};
+use crate::{domain::image, kafka, secret::Secret, telemetry::check_log_filter};
 
 pub(super) struct Values {
     source: Source,
@@ -60,11 +60,13 @@ impl Values {
         self.text(name).map(Secret::new)
     }
 
-    pub(super) fn required(&mut self, name: &str, whose: &str) -> String {
-        if !self.has(name) {
-            self.error(name, format!("needed for {whose}"));
+    /// What of these is not set is an error.
+    pub(super) fn need(&mut self, names: &[&str], whose: &str) {
+        for name in names {
+            if !self.has(name) {
+                self.error(name, format!("needed for {whose}"));
+            }
         }
-        self.text(name).unwrap_or_default()
     }
 
     pub(super) fn bool(&mut self, name: &str, default: bool) -> bool {
@@ -122,13 +124,6 @@ impl Values {
         Some(text.trim_end_matches('/').to_owned())
     }
 
-    pub(super) fn required_url(&mut self, name: &str, whose: &str) -> String {
-        if !self.has(name) {
-            self.error(name, format!("needed for {whose}"));
-        }
-        self.url(name).unwrap_or_default()
-    }
-
     /// A URL with parts in braces.
     pub(super) fn template(&mut self, name: &str) -> Option<String> {
         let text = self.text(name)?;
@@ -164,6 +159,15 @@ impl Values {
             Err(error) => Err(error.to_string()),
         });
         checked.map_err(|problem| self.error(name, problem)).ok()
+    }
+
+    /// Which lines the log has; by default `info`.
+    pub(super) fn log_filter(&mut self, name: &str) -> String {
+        let filter = self.text(name).unwrap_or_else(|| "info".to_owned());
+        if let Err(error) = check_log_filter(&filter) {
+            self.error(name, error.to_string());
+        }
+        filter
     }
 
     pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {

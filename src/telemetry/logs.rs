@@ -37,12 +37,24 @@ pub enum LogFormat {
 /// Why there are no logs.
 #[derive(Debug, thiserror::Error)]
 pub enum LogsError {
-    /// `RUST_LOG` is no filter.
-    #[error("RUST_LOG: expected a filter such as info or accolade=debug,warn")]
+    /// This is no filter.
+    #[error("expected a filter such as info or accolade=debug,warn")]
     Filter,
     /// Logs were set up before, in this process.
     #[error("logs are set up already")]
     Twice,
+}
+
+/// Whether this says which lines the log is to have, as `RUST_LOG` does.
+///
+/// # Errors
+/// [`LogsError::Filter`]: it does not.
+pub fn check_log_filter(filter: &str) -> Result<(), LogsError> {
+    log_filter(filter).map(drop)
+}
+
+fn log_filter(filter: &str) -> Result<EnvFilter, LogsError> {
+    EnvFilter::try_new(filter).map_err(|_| LogsError::Filter)
 }
 
 /// Starts logging, for a command that ends by itself: each line is written before the work goes on. Without a format:
@@ -87,7 +99,7 @@ fn start(
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
 ) -> Result<LogFormat, LogsError> {
     let terminal = io::stderr().is_terminal();
-    let filter = EnvFilter::try_new(filter).map_err(|_| LogsError::Filter)?;
+    let filter = log_filter(filter)?;
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     let started = subscriber(format, terminal, filter, writer).try_init();
     started.map(|()| format).map_err(|_| LogsError::Twice)

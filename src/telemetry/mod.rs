@@ -4,5 +4,5 @@ mod logs;
 mod metrics;
 mod one_line;
 
-pub use logs::{LogFormat, LogQueue, LogsError, init_logs, init_queued_logs};
+pub use logs::{LogFormat, LogQueue, LogsError, check_log_filter, init_logs, init_queued_logs};
 pub use metrics::Metrics;
