@@ -17,7 +17,7 @@ pub struct Settings {
     pub bootstrap_servers: String,
     /// Consumer group.
     pub group_id: String,
-    /// Name in the logs and quotas of the brokers.
+    /// Name in the logs and quotas of the brokers, unless [`Self::extra`] has another.
     pub client_id: String,
     /// Further librdkafka properties under their dotted names. They win over our defaults, not over
     /// what correctness rests on (manual offsets, idempotence, `acks`). Secrets are among them.
@@ -91,6 +91,7 @@ impl Settings {
         let mut set = |name: &str, value: &str| {
             config.set(canonical(name), value);
         };
+        set("client.id", &self.client_id);
         set("socket.keepalive.enable", "true");
         if let Some(place) = self.authorities(|variable| std::env::var_os(variable).is_some()) {
             set("ssl.ca.location", place);
@@ -100,7 +101,6 @@ impl Settings {
         self.extra.iter().for_each(|(name, value)| set(name, value));
         fixed.iter().for_each(|(name, value)| set(name, value));
         set("bootstrap.servers", &self.bootstrap_servers);
-        set("client.id", &self.client_id);
         config.set_log_level(RDKafkaLogLevel::Warning);
         config
     }
@@ -235,6 +235,9 @@ mod tests {
         assert_eq!(config.get("acks"), Some("all"));
         assert_eq!(config.get("request.required.acks"), None);
         assert_eq!(config.get("linger.ms"), Some("7"));
+        assert_eq!(config.get("client.id"), Some("accolade"));
+        settings.extra = properties(&[("client.id", "mine")]);
+        assert_eq!(settings.client_config(&[], &[]).get("client.id"), Some("mine"));
     }
 
     #[test]
