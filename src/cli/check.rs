@@ -59,9 +59,7 @@ impl Checked {
 
 pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), CliError> {
     context::quiet_logs(&settings)?;
-    for warning in &settings.warnings {
-        eprintln!("accolade: warning: {warning}");
-    }
+    context::warn(&settings);
     let new_file = context::new_file(&settings);
     let store = context::store(&settings);
     let (database, kafka, backend) = tokio::join!(
@@ -82,12 +80,12 @@ pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), 
     let failed: Vec<String> = checks
         .iter()
         .filter(|check| !check.ok)
-        .map(|check| check.name.to_owned())
+        .map(|check| format!("{}: {}", check.name, check.detail))
         .collect();
     if failed.is_empty() {
         return Ok(());
     }
-    Err(CliError::failed(format!("failed: {}", failed.join(", "))))
+    Err(CliError::Failed(failed))
 }
 
 async fn database(settings: &Settings, store: &Arc<Store>, new_file: Option<&Path>) -> Result<String, String> {

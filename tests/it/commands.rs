@@ -1,5 +1,7 @@
 //! The real program's command line: what documents and deployment call is there, and mistakes are told apart.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 
 /// The commands of the service that there are.
@@ -40,6 +42,7 @@ const COMMANDS: &[&str] = &[
 use crate::harness::binary::program;
 use crate::harness::database::Database;
 use crate::harness::logs::SECRET_KEY;
+use crate::harness::process::free_port;
 use crate::harness::world::badge_class;
 
 fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
@@ -114,6 +117,37 @@ fn wrong_settings_are_named_all_at_once_and_never_quoted() {
         assert!(errors.contains(name), "{name} is not named: {errors}");
     }
     assert!(!errors.contains("hidden"), "a value is quoted: {errors}");
+}
+
+#[test]
+fn what_cannot_be_reached_is_told_on_standard_error_a_line_each() {
+    let port = free_port();
+    let servers = format!("127.0.0.1:{port}");
+    let settings = [
+        ("DATABASE_URL", "sqlite:///nonexistent/accolade.db"),
+        ("KAFKA_BOOTSTRAP_SERVERS", servers.as_str()),
+    ];
+    for arguments in [&["check"][..], &["check", "--json"]] {
+        let output = run(arguments, &settings);
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        let lines: Vec<&str> = errors.lines().collect();
+        assert!(
+            matches!(lines[..], [database, kafka] if database.contains("DATABASE_URL") && kafka.contains("KAFKA_BOOTSTRAP_SERVERS")),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn a_setting_that_is_no_text_is_named() {
+    let mut command = Command::new(program());
+    command.env_clear().arg("check");
+    command.env("INGEST_CONSUMERS", OsStr::from_bytes(b"\xff"));
+    let output = command.output().expect("the program runs");
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("INGEST_CONSUMERS: this is not UTF-8"), "{errors}");
 }
 
 #[test]

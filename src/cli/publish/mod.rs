@@ -45,6 +45,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(settings: Settings, arguments: Arguments) -> Result<(), CliError> {
     context::quiet_logs(&settings)?;
+    context::warn(&settings);
     let servers = settings.kafka_bootstrap_servers.as_deref().ok_or_else(|| {
         CliError::usage("KAFKA_BOOTSTRAP_SERVERS: needed; set it to the brokers, or to what `accolade serve` printed")
     })?;
