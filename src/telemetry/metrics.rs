@@ -18,6 +18,13 @@ const LATENCY: [f64; 16] = [
     0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0,
 ];
 
+/// What the kernel counts of this process: `accolade_process_…`.
+#[cfg(target_os = "linux")]
+fn process() -> prometheus::process_collector::ProcessCollector {
+    let id = std::process::id().try_into().expect("the kernel's own number of it");
+    prometheus::process_collector::ProcessCollector::new(id, "accolade")
+}
+
 macro_rules! metrics {
     ($( $(#[doc = $help:literal])+ $field:ident : $kind:ident ( $name:literal $(, [$($label:literal),+])? $(; $buckets:expr)? ) ),+ $(,)?) => {
         /// Every metric of the service. Names begin with `accolade_`; no learner is in a label.
@@ -38,7 +45,7 @@ macro_rules! metrics {
                 )+
                 #[cfg(target_os = "linux")]
                 registry
-                    .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+                    .register(Box::new(process()))
                     .expect("process metrics have names of their own");
                 let metrics = Self { registry, log_lines: DroppedLines::default(), $( $field, )+ };
                 metrics.start_at_zero();

@@ -134,5 +134,12 @@ async fn a_check_that_hangs_is_cut_off() {
 async fn metrics_are_prometheus_text() {
     let reply = Site::new().get("/metrics", &[]).await;
     assert_eq!(reply.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
-    assert!(reply.text().contains("# TYPE accolade_awards gauge"));
+    let text = reply.text();
+    assert!(text.contains("# TYPE accolade_awards gauge"));
+    let others: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("accolade_") && !line.starts_with("# HELP accolade_"))
+        .filter(|line| !line.starts_with("# TYPE accolade_"))
+        .collect();
+    assert_eq!(others, [""; 0], "each name begins with the service's");
 }
