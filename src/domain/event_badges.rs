@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    num::IntErrorKind,
 };
 
 use super::{
@@ -265,12 +266,24 @@ fn counted(
         return (None, None);
     };
     let slug = checked_slug(slug, wrong);
-    match count.parse::<i32>() {
+    // No learner has more courses than are counted.
+    match count
+        .parse::<u64>()
+        .map(|count| i32::try_from(count).unwrap_or(i32::MAX))
+    {
         Ok(count) if count >= 1 => {
             if let Some(first) = counts.insert(count, line) {
                 wrong.push(format!("the count {count} is in line {first} already"));
             }
             (slug, Some(condition(count)))
+        }
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
+            let most = i32::MAX;
+            wrong.push(format!(
+                "the count {} is above {most}, more than is counted",
+                quoted(count)
+            ));
+            (slug, None)
         }
         _ => {
             wrong.push(format!("the count {} is not an integer of at least 1", quoted(count)));

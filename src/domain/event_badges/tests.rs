@@ -70,7 +70,7 @@ fn every_error_is_named_with_its_field_and_line() {
             "courses_enrolled, line 2: the count \"-1\" is not an integer of at least 1",
             "courses_enrolled, line 3: the count \"1.5\" is not an integer of at least 1",
             "courses_enrolled, line 4: the count \"x\" is not an integer of at least 1",
-            "courses_enrolled, line 5: the count \"99999999999\" is not an integer of at least 1",
+            "courses_enrolled, line 5: the count \"99999999999\" is above 2147483647, more than is counted",
             "courses_enrolled, line 6: expected COUNT,SLUG; found 1 parts",
             "courses_enrolled, line 7: expected COUNT,SLUG; found 3 parts",
             "courses_enrolled, line 8: the slug \"\": must not be empty",
