@@ -56,8 +56,17 @@ impl<'a> Fields<'a> {
 
     /// A text, without the blanks around it; `None` where it is missing, null, or wrong.
     pub fn text(&mut self, name: &str, check: Check) -> Option<String> {
+        self.checked(name, str::trim, check)
+    }
+
+    /// The same with the blanks around it, which tell one from another.
+    pub fn exact(&mut self, name: &str, check: Check) -> Option<String> {
+        self.checked(name, |text| text, check)
+    }
+
+    fn checked(&mut self, name: &str, part: fn(&str) -> &str, check: Check) -> Option<String> {
         let text = match self.value(name)? {
-            Value::String(text) => text.trim().to_owned(),
+            Value::String(text) => part(text).to_owned(),
             _ => {
                 self.problem(name, "expected a text");
                 return None;

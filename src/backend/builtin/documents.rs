@@ -187,8 +187,12 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 fn is_url(text: &str) -> bool {
-    let parsed = url::Url::parse(text.trim());
-    parsed.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    let text = text.trim();
+    // The parser passes over blanks: a text that only begins with a URL is none.
+    let parsed = url::Url::parse(text)
+        .ok()
+        .filter(|_| !text.contains(char::is_whitespace));
+    parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ fn filter(query: &Query) -> Result<AssertionFilter, Problem> {
 }
 
 /// A plus that was not encoded arrives as a blank, which no course key has.
-fn course_key(field: &'static str, text: &str) -> Result<CourseKey, Problem> {
+pub(super) fn course_key(field: &'static str, text: &str) -> Result<CourseKey, Problem> {
     text.replace(' ', "+")
         .parse()
         .map_err(|_| Problem::field(field, "expected a course key such as course-v1:ORG+COURSE+RUN, or *."))

@@ -211,7 +211,7 @@ fn wait_of(query: &Query) -> Result<Option<Duration>, Problem> {
 }
 
 fn request_of(fields: &mut Fields<'_>) -> Request {
-    let username = fields.text("username", check_name).filter(|name| !name.is_empty());
+    let username = fields.exact("username", check_name).filter(|name| !name.is_empty());
     let id = fields.integer("user_id");
     if username.is_none() && id.is_none() && !(fields.has("username") && fields.has("user_id")) {
         fields.problem("username", "needed, or else user_id");
@@ -219,7 +219,7 @@ fn request_of(fields: &mut Fields<'_>) -> Request {
     Request {
         learner: Named { username, id },
         evidence_url: fields.text("evidence_url", check_url).filter(|url| !url.is_empty()),
-        idempotency_key: fields.optional("idempotency_key", check_name),
+        idempotency_key: fields.exact("idempotency_key", check_name).unwrap_or_default(),
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
-    assertions::image_url_of,
+    assertions::{course_key, image_url_of},
     body::{Object, media_type},
     page::{Page, Paging, Query},
 };
@@ -126,7 +126,7 @@ struct ChangeBody {
     params(
         ("slug" = Option<schemas::Wanted>, Query, description = "With this slug."),
         ("issuing_component" = Option<schemas::Wanted>, Query, description = "With this issuing component."),
-        ("course_id" = Option<schemas::Wanted>, Query, description = "Of this course."),
+        ("course_id" = Option<schemas::CourseKeyOrAny>, Query, description = "Of this course; `*` is any course."),
         Paging,
     ),
     responses(
@@ -143,13 +143,13 @@ pub(super) async fn list(
     let filter = BadgeClassFilter {
         slug: query.get("slug").map(str::to_owned),
         issuing_component: query.get("issuing_component").map(str::to_owned),
-        course_id: query.get("course_id").map(|text| text.replace(' ', "+")),
+        course_id: match query.get("course_id") {
+            None | Some("*") => None,
+            Some("") => Some(String::new()),
+            Some(text) => Some(course_key("course_id", text)?.to_string()),
+        },
     };
-    for (name, text) in [
-        ("slug", &filter.slug),
-        ("issuing_component", &filter.issuing_component),
-        ("course_id", &filter.course_id),
-    ] {
+    for (name, text) in [("slug", &filter.slug), ("issuing_component", &filter.issuing_component)] {
         let text = text.as_deref().unwrap_or_default();
         check_name(text).map_err(|problem| Problem::field(name, problem))?;
     }

@@ -31,7 +31,10 @@ async fn the_documents_are_public_and_say_where_the_service_is() {
 #[tokio::test]
 async fn an_address_that_leads_nowhere_names_a_document_that_is_there() {
     let site = Site::new();
-    let lost = site.get("/api/badges/v1/nothing/", &[]).await.json();
+    // Also for browsers: nobody looks at pages there.
+    let lost = site.get("/api/badges/v1/nothing/", &[("accept", "text/html")]).await;
+    assert_eq!(lost.problem().0, 404);
+    let lost = lost.json();
     let detail = lost["detail"].as_str().expect("a text");
     let named = detail
         .split(' ')

@@ -11,7 +11,7 @@ pub mod pages;
 
 use axum::{
     extract::State as Shared,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use utoipa_axum::routes;
@@ -43,9 +43,9 @@ pub(super) fn routes() -> Routes {
         .add_open(routes!(icon))
 }
 
-/// An address that leads nowhere: a page for browsers, a problem document for programs.
-pub(super) async fn unknown_route(Shared(state): Shared<State>, headers: HeaderMap) -> Response {
-    if preferred(&headers) == Representation::Page {
+/// An address that leads nowhere: a page for browsers, a problem document for programs and below `/api/`.
+pub(super) async fn unknown_route(Shared(state): Shared<State>, uri: Uri, headers: HeaderMap) -> Response {
+    if !uri.path().starts_with("/api/") && preferred(&headers) == Representation::Page {
         return not_found(&state, &headers);
     }
     problem::unknown_route().await.into_response()

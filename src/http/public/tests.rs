@@ -324,7 +324,11 @@ async fn no_document_and_no_page_holds_an_address() {
         .transaction("test", |tx| {
             use diesel::RunQueryDsl as _;
             let evidence = "https://lms.example.com/c?for=ada@example.com&n=1";
-            diesel::sql_query(format!("UPDATE assertion SET evidence_url = '{evidence}'")).execute(tx.conn)?;
+            let elsewhere = "https://gen.example/a?for=ada@example.com";
+            diesel::sql_query(format!(
+                "UPDATE assertion SET evidence_url = '{evidence}', assertion_url = '{elsewhere}', image_url = '{elsewhere}'"
+            ))
+            .execute(tx.conn)?;
             Ok(())
         })
         .expect("stored");

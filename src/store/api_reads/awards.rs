@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     RunQueryDsl, sql_query,
-    sql_types::{BigInt, Integer, Text, Timestamp},
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
 
 use super::{
@@ -59,8 +59,8 @@ pub struct ListedAward {
     pub created: DateTime<Utc>,
 }
 
-/// `*`, which no id, state or slug can be, is any.
-const FILTER: &str = "WHERE ($1 = '*' OR w.id = $1) AND ($2 = '*' OR w.state = $2) AND ($3 = '*' OR b.slug = $3) \
+/// Null is any.
+const FILTER: &str = "WHERE ($1 IS NULL OR w.id = $1) AND ($2 IS NULL OR w.state = $2) AND ($3 IS NULL OR b.slug = $3) \
      AND ($4 = 0 OR w.learner_id = $5)";
 
 /// How many awards there are.
@@ -72,9 +72,9 @@ pub fn count_awards(tx: &mut Tx<'_>, filter: &AwardFilter) -> Result<i64, StoreE
     let count: Count = sql_query(format!(
         "/* count_awards */ SELECT COUNT(*) AS count FROM award w JOIN badge_class b ON b.id = w.badge_class_id {FILTER}"
     ))
-    .bind::<Text, _>(id)
-    .bind::<Text, _>(state)
-    .bind::<Text, _>(slug)
+    .bind::<Nullable<Text>, _>(id)
+    .bind::<Nullable<Text>, _>(state)
+    .bind::<Nullable<Text>, _>(slug)
     .bind::<Integer, _>(i32::from(learner.is_some()))
     .bind::<BigInt, _>(learner.map_or(0, |learner| learner.0))
     .get_result(tx.conn)?;
@@ -92,9 +92,9 @@ pub fn awards(tx: &mut Tx<'_>, filter: &AwardFilter, window: Window) -> Result<V
         badge_class_columns!(),
         award_columns!(),
     ))
-    .bind::<Text, _>(id)
-    .bind::<Text, _>(state)
-    .bind::<Text, _>(slug)
+    .bind::<Nullable<Text>, _>(id)
+    .bind::<Nullable<Text>, _>(state)
+    .bind::<Nullable<Text>, _>(slug)
     .bind::<Integer, _>(i32::from(learner.is_some()))
     .bind::<BigInt, _>(learner.map_or(0, |learner| learner.0))
     .bind::<BigInt, _>(window.length)
@@ -121,9 +121,9 @@ pub fn awards_after(
         badge_class_columns!(),
         award_columns!(),
     ))
-    .bind::<Text, _>(id)
-    .bind::<Text, _>(state)
-    .bind::<Text, _>(slug)
+    .bind::<Nullable<Text>, _>(id)
+    .bind::<Nullable<Text>, _>(state)
+    .bind::<Nullable<Text>, _>(slug)
     .bind::<Integer, _>(i32::from(learner.is_some()))
     .bind::<BigInt, _>(learner.map_or(0, |learner| learner.0))
     .bind::<Integer, _>(i32::from(last.is_some()))
@@ -143,11 +143,11 @@ fn learner(tx: &mut Tx<'_>, filter: &AwardFilter) -> Result<Option<Option<Learne
 }
 
 impl AwardFilter {
-    fn texts(&self) -> (String, &str, &str) {
+    fn texts(&self) -> (Option<String>, Option<&str>, Option<&str>) {
         (
-            self.id.map_or_else(|| "*".to_owned(), |id| id.0.to_string()),
-            self.state.map_or("*", AwardState::as_str),
-            self.slug.as_deref().unwrap_or("*"),
+            self.id.map(|id| id.0.to_string()),
+            self.state.map(AwardState::as_str),
+            self.slug.as_deref(),
         )
     }
 }

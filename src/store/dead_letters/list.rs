@@ -68,18 +68,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// `*`, which no reason and no topic can be, is any.
     fn condition(&self) -> String {
         let state = self.state.map_or("1 = 1", State::condition);
-        format!("{state} AND ($1 = '*' OR reason = $1) AND ($2 = '*' OR topic = $2)")
-    }
-
-    fn reason(&self) -> &str {
-        self.reason.as_deref().unwrap_or("*")
-    }
-
-    fn topic(&self) -> &str {
-        self.topic.as_deref().unwrap_or("*")
+        format!("{state} AND ($1 IS NULL OR reason = $1) AND ($2 IS NULL OR topic = $2)")
     }
 }
 
@@ -184,8 +175,8 @@ pub fn count(tx: &mut Tx<'_>, filter: &Filter) -> Result<i64, StoreError> {
         "/* dead_letters::count */ SELECT COUNT(*) AS count FROM dead_letter WHERE {}",
         filter.condition()
     ))
-    .bind::<Text, _>(filter.reason())
-    .bind::<Text, _>(filter.topic())
+    .bind::<Nullable<Text>, _>(filter.reason.as_deref())
+    .bind::<Nullable<Text>, _>(filter.topic.as_deref())
     .get_result(tx.conn)?;
     Ok(row.count)
 }
@@ -197,8 +188,8 @@ pub fn list(tx: &mut Tx<'_>, filter: &Filter, window: Window) -> Result<Vec<Dead
          FROM dead_letter WHERE {} ORDER BY id DESC LIMIT $3 OFFSET $4",
         filter.condition()
     ))
-    .bind::<Text, _>(filter.reason())
-    .bind::<Text, _>(filter.topic())
+    .bind::<Nullable<Text>, _>(filter.reason.as_deref())
+    .bind::<Nullable<Text>, _>(filter.topic.as_deref())
     .bind::<BigInt, _>(window.length)
     .bind::<BigInt, _>(window.start)
     .load(tx.conn)?;
@@ -215,8 +206,8 @@ pub fn waiting(tx: &mut Tx<'_>, filter: &Filter) -> Result<Vec<i64>, StoreError>
         "/* dead_letters::waiting */ SELECT id FROM dead_letter WHERE {} ORDER BY id",
         waiting.condition()
     ))
-    .bind::<Text, _>(waiting.reason())
-    .bind::<Text, _>(waiting.topic())
+    .bind::<Nullable<Text>, _>(waiting.reason.as_deref())
+    .bind::<Nullable<Text>, _>(waiting.topic.as_deref())
     .load(tx.conn)?;
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
