@@ -7,13 +7,14 @@ use axum::http::{HeaderMap, header};
 pub(super) enum Representation {
     /// `application/ld+json`: the default.
     LinkedData,
-    /// `application/json`: the same text, for who names no other JSON type.
+    /// `application/json`: the same text.
     Json,
     /// `text/html`: the page.
     Page,
 }
 
-/// The form that these headers ask for. A page only if it is liked better than every JSON type that is named.
+/// The form that these headers like best: of those that they like alike the one that they name more precisely, then the
+/// first above. Where none of them is acceptable, the default.
 pub(super) fn preferred(headers: &HeaderMap) -> Representation {
     let accept: Vec<&str> = headers
         .get_all(header::ACCEPT)
@@ -23,48 +24,46 @@ pub(super) fn preferred(headers: &HeaderMap) -> Representation {
     of(&accept.join(","))
 }
 
+/// In the order in which they are preferred here, each with the names that it answers to.
+const FORMS: [(Representation, &[&str]); 3] = [
+    (Representation::LinkedData, &["application/ld+json"]),
+    (Representation::Json, &["application/json"]),
+    (Representation::Page, &["text/html", "application/xhtml+xml"]),
+];
+
 fn of(accept: &str) -> Representation {
     let ranges: Vec<(String, f32)> = accept.split(',').filter_map(range).collect();
-    let best = |wanted: &dyn Fn(&str) -> bool| {
-        let weights = ranges
-            .iter()
-            .filter(|(name, _)| wanted(name))
-            .map(|(_, weight)| *weight);
-        weights.fold(None, |best: Option<f32>, weight| {
-            Some(best.map_or(weight, |best| best.max(weight)))
-        })
+    let liking = |name: &str| -> (f32, usize) {
+        let precision = |range: &str| match range.split_once('/') {
+            Some(("*", "*")) => 1,
+            Some((kind, "*")) if name.split('/').next() == Some(kind) => 2,
+            _ if range == name => 3,
+            _ => 0,
+        };
+        let fitting = ranges.iter().map(|(range, weight)| (*weight, precision(range)));
+        // The most precise one counts.
+        let fitting = fitting.filter(|(_, precision)| *precision > 0);
+        fitting.max_by_key(|(_, precision)| *precision).unwrap_or((0.0, 0))
     };
-    let is_json = |name: &str| name == "application/json" || name.ends_with("+json");
-    let page = best(&|name| name == "text/html" || name == "application/xhtml+xml");
-    let json = best(&is_json);
-    let anything = best(&|name| name == "*/*" || name == "application/*");
-    let wants_page = match (page, json) {
-        (None, _) => false,
-        (Some(page), Some(json)) => page > json,
-        (Some(page), None) => anything.is_none_or(|anything| page >= anything),
-    };
-    if wants_page {
-        return Representation::Page;
+    let mut best = (Representation::LinkedData, (0.0, 0));
+    for (form, names) in FORMS {
+        for liking in names.iter().map(|name| liking(name)) {
+            if liking.0 > 0.0 && liking > best.1 {
+                best = (form, liking);
+            }
+        }
     }
-    let mut json_types = ranges
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .filter(|name| is_json(name))
-        .peekable();
-    if json_types.peek().is_some() && json_types.all(|name| name == "application/json") {
-        return Representation::Json;
-    }
-    Representation::LinkedData
+    best.0
 }
 
-/// Media type and weight of what is acceptable at all.
+/// Media type and weight.
 fn range(text: &str) -> Option<(String, f32)> {
     let mut parts = text.split(';').map(str::trim);
     let name = parts.next().filter(|name| !name.is_empty())?.to_ascii_lowercase();
     let weight = parts
         .find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")))
         .map_or(1.0, |text| text.trim().parse().unwrap_or(0.0));
-    (weight > 0.0).then_some((name, weight))
+    Some((name, weight))
 }
 
 #[cfg(test)]
@@ -78,10 +77,13 @@ mod tests {
             ("", Representation::LinkedData),
             ("*/*", Representation::LinkedData),
             ("application/ld+json", Representation::LinkedData),
-            (
-                "application/json, application/ld+json;q=0.5",
-                Representation::LinkedData,
-            ),
+            ("application/json, application/ld+json", Representation::LinkedData),
+            ("application/json, application/ld+json;q=0.5", Representation::Json),
+            ("application/ld+json;q=0, */*", Representation::Json),
+            ("application/*;q=0.5, text/*", Representation::Page),
+            ("text/*", Representation::Page),
+            ("application/*", Representation::LinkedData),
+            ("*/*;q=0", Representation::LinkedData),
             ("application/json, application/ld+json;q=0", Representation::Json),
             ("application/json", Representation::Json),
             ("application/json, text/plain, */*", Representation::Json),
