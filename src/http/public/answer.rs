@@ -53,7 +53,7 @@ impl Answer {
 
     /// The response to a request with these headers.
     pub(in crate::http) fn to(self, headers: &HeaderMap) -> Response {
-        let tag = tag(&self.body);
+        let tag = tag(self.content_type, &self.body);
         let unchanged = self.status == StatusCode::OK && knows(headers, &tag);
         let mut response = if unchanged {
             StatusCode::NOT_MODIFIED.into_response()
@@ -74,8 +74,9 @@ impl Answer {
     }
 }
 
-fn tag(body: &[u8]) -> String {
-    let hash = Sha256::digest(body);
+/// Of these bytes in this form: each form of an address is an answer of its own (RFC 9110, 8.8.1).
+fn tag(content_type: &str, body: &[u8]) -> String {
+    let hash = Sha256::new().chain_update(content_type).chain_update(body).finalize();
     let digits: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{digits}\"")
 }

@@ -42,6 +42,11 @@ async fn an_assertion_comes_in_the_form_that_is_asked_for() {
         (plain.header(header::CONTENT_TYPE), plain.json()),
         ("application/json", expected)
     );
+    let tag = document.header(header::ETAG);
+    let known = site
+        .get(&path, &[("accept", "application/json"), ("if-none-match", tag)])
+        .await;
+    assert_eq!(known.status, StatusCode::OK, "it is another form that is known");
     let page = site.get(&path, &[("accept", "text/html,*/*;q=0.8")]).await;
     assert_eq!(page.header(header::CONTENT_TYPE), "text/html; charset=utf-8");
     assert!(page.text().contains("Badge three") && !page.text().contains("ada@example.com"));
