@@ -1,7 +1,7 @@
 //! When so many records cannot be processed that something bigger is wrong: pure.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,16 +12,13 @@ const BAD_IN_WINDOW: usize = WINDOW / 2;
 /// So many in a row may not be bad.
 const BAD_IN_A_ROW: usize = 200;
 
-/// Trips at half of the last 1,000 records, or 200 in a row, that cannot be processed.
-///
-/// Half is asked only when 1,000 records were seen. Once let go on, it keeps quiet until a good record was seen, and
-/// counts from there anew: so one flood passes, and the next one, or the same one again, trips it again.
+/// Trips at half of the last 1,000 records, or 200 in a row, that cannot be processed. Half is asked only when 1,000 records
+/// were seen.
 #[derive(Debug, Clone)]
 pub struct Breaker {
     window: VecDeque<bool>,
     bad: usize,
     in_a_row: usize,
-    armed: bool,
 }
 
 impl Default for Breaker {
@@ -30,7 +27,6 @@ impl Default for Breaker {
             window: VecDeque::with_capacity(WINDOW),
             bad: 0,
             in_a_row: 0,
-            armed: true,
         }
     }
 }
@@ -38,10 +34,6 @@ impl Default for Breaker {
 impl Breaker {
     /// Takes note of a record, and says whether it trips.
     pub fn observe(&mut self, bad: bool) -> bool {
-        if !self.armed && bad {
-            return false;
-        }
-        self.armed = true;
         if self.window.len() == WINDOW && self.window.pop_front() == Some(true) {
             self.bad -= 1;
         }
@@ -60,59 +52,80 @@ impl Breaker {
         let good = bad[..tripping].iter().rposition(|bad| !bad);
         Some(good.map_or(0, |good| good + 1))
     }
-
-    /// Lets what comes pass, until a good record was seen.
-    pub fn let_pass(&mut self) {
-        *self = Self {
-            armed: false,
-            ..Self::default()
-        };
-    }
 }
 
-/// The breaker of one consumer, and the one of all consumers of its process: a flood over many partitions comes to each
-/// of them in part.
+/// What all consumers of a process have in common: a flood over many partitions comes to each of them in part.
+#[derive(Debug, Default)]
+pub struct Common {
+    breaker: Breaker,
+    /// By topic and partition: bad records before this offset are let pass.
+    let_pass: HashMap<String, HashMap<i32, i64>>,
+}
+
+/// The breaker of one consumer, and the one that it has in common with the others.
+///
+/// Let go on, it lets pass the bad records that are there by then: so one flood passes, and the next one, or the same one
+/// again, trips it again.
 #[derive(Debug, Default)]
 pub struct Breakers {
     own: Breaker,
-    common: Arc<Mutex<Breaker>>,
+    common: Arc<Mutex<Common>>,
 }
 
 impl Breakers {
-    /// Of a further consumer of those that have this one in common.
-    pub fn with(common: &Arc<Mutex<Breaker>>) -> Self {
+    /// Of a further consumer of those that have this in common.
+    pub fn with(common: &Arc<Mutex<Common>>) -> Self {
         Self {
             own: Breaker::default(),
             common: Arc::clone(common),
         }
     }
 
-    fn common(&self) -> MutexGuard<'_, Breaker> {
+    fn common(&self) -> MutexGuard<'_, Common> {
         self.common.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of a record, and says whether either trips. What this consumer lets pass does not count for the others.
+    /// Which of these records (topic, partition, offset) are let pass if they are bad.
+    pub fn pass<'r>(&self, records: impl Iterator<Item = (&'r str, i32, i64)>) -> Vec<bool> {
+        let common = self.common();
+        let passes = |(topic, partition, offset)| {
+            let end = common.let_pass.get(topic).and_then(|ends| ends.get(&partition));
+            end.is_some_and(|end| offset < *end)
+        };
+        records.map(passes).collect()
+    }
+
+    /// Takes note of a record that is not let pass, and says whether either trips.
     pub fn observe(&mut self, bad: bool) -> bool {
-        let counts = self.own.armed || !bad;
         let own = self.own.observe(bad);
-        (counts && self.common().observe(bad)) || own
+        self.common().breaker.observe(bad) || own
     }
 
     /// Where to stop before these records trip either, as [`Breaker::stops_at`].
     pub fn stops_at(&self, bad: &[bool]) -> Option<usize> {
-        let passes = if self.own.armed {
-            0
-        } else {
-            bad.iter().take_while(|bad| **bad).count()
-        };
-        let common = self.common().stops_at(&bad[passes..]).map(|stop| stop + passes);
+        let common = self.common().breaker.stops_at(bad);
         self.own.stops_at(bad).into_iter().chain(common).min()
     }
 
-    /// Lets what comes to this consumer pass, until a good record was seen.
-    pub fn let_pass(&mut self) {
-        self.own.let_pass();
-        self.common().let_pass();
+    /// Lets pass what is bad before these ends of partitions, and counts anew.
+    pub fn let_pass(&mut self, ends: impl IntoIterator<Item = ((String, i32), i64)>) {
+        self.own = Breaker::default();
+        let mut common = self.common();
+        common.breaker = Breaker::default();
+        for ((topic, partition), end) in ends {
+            common.let_pass.entry(topic).or_default().insert(partition, end);
+        }
+    }
+
+    /// What is before this offset is done; what comes to stand there, in a topic that is made anew, is not let pass.
+    pub fn done(&mut self, topic: &str, partition: i32, next: i64) {
+        let mut common = self.common();
+        if let Some(ends) = common.let_pass.get_mut(topic) {
+            ends.retain(|of, end| *of != partition || next < *end);
+            if ends.is_empty() {
+                common.let_pass.remove(topic);
+            }
+        }
     }
 }
 
@@ -124,31 +137,38 @@ mod tests {
     fn a_flood_over_all_consumers_trips_them() {
         let common = Arc::default();
         let [mut one, mut two] = [Breakers::with(&common), Breakers::with(&common)];
-        let observed = |breakers: &mut Breakers, bad: &[bool]| bad.iter().any(|bad| breakers.observe(*bad));
-        assert!(!observed(&mut one, &[true; 100]));
+        assert!(!(0..100).any(|_| one.observe(true)));
         assert_eq!(two.stops_at(&[true; 99]), None);
-        assert_eq!(
-            two.stops_at(&[vec![false; 2], vec![true; 99]].concat()),
-            None,
-            "a good one is between"
-        );
+        let after_good = [vec![false; 2], vec![true; 199]].concat();
+        assert_eq!(two.stops_at(&after_good), None, "a good one is between");
         assert_eq!(two.stops_at(&[true; 100]), Some(0));
-        assert!(observed(&mut two, &[true; 100]));
-        one.let_pass();
-        two.let_pass();
-        assert!(!observed(&mut one, &[true; 300]));
-        // The other has its part of the flood behind it.
-        assert!(!observed(&mut two, &[true, false]));
-        assert_eq!(
-            one.stops_at(&[true; 300]),
-            None,
-            "the rest of the flood that was let pass"
-        );
-        assert!(!observed(&mut one, &[true; 300]));
-        assert_eq!(
-            one.stops_at(&[vec![true; 300], vec![false], vec![true; 200]].concat()),
-            Some(301)
-        );
+        assert!((0..100).any(|_| two.observe(true)));
+    }
+
+    #[test]
+    fn let_go_on_it_lets_pass_what_is_there_and_not_the_next_flood() {
+        let mut breakers = Breakers::default();
+        assert!((0..500).any(|_| breakers.observe(true)));
+        let end = |partition, offset| (("a".to_owned(), partition), offset);
+        breakers.let_pass([end(0, 5), end(1, 2)]);
+        let records = [
+            ("a", 0, 4),
+            ("a", 0, 5),
+            ("a", 1, 1),
+            ("a", 1, 2),
+            ("a", 2, 0),
+            ("b", 0, 0),
+        ];
+        let passed = |breakers: &Breakers| breakers.pass(records.into_iter());
+        assert_eq!(passed(&breakers), [true, false, true, false, false, false]);
+        assert!(!breakers.observe(true), "it counts anew");
+        breakers.done("a", 0, 4);
+        assert!(passed(&breakers)[0]);
+        breakers.done("a", 0, 5);
+        assert_eq!(passed(&breakers), [false, false, true, false, false, false]);
+        breakers.done("a", 1, 9);
+        assert_eq!(passed(&breakers), [false; 6]);
+        assert_eq!(breakers.stops_at(&[true; 199]), Some(0));
     }
 
     #[test]
@@ -198,15 +218,6 @@ mod tests {
         let mut begun = Breaker::default();
         trips(&mut begun, [true; 150]);
         assert_eq!(begun.stops_at(&[true; 50]), Some(0), "the row began before");
-    }
-
-    #[test]
-    fn let_go_on_it_lets_one_flood_pass_and_not_the_next() {
-        let mut breaker = Breaker::default();
-        breaker.let_pass();
-        assert!(!trips(&mut breaker, [true; 5000]));
-        assert!(!breaker.observe(false));
-        assert!(trips(&mut breaker, [true; 200]));
     }
 
     proptest::proptest! {

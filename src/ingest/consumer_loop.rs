@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::standing::Mode;
 use super::{
-    Batch, BatchOutcome, Breaker, Breakers, Health, Item, Outcome, Settings, health::Entry, item::next_offsets,
+    Batch, BatchOutcome, Breakers, Common, Health, Item, Outcome, Settings, health::Entry, item::next_offsets,
 };
 use crate::{
     failpoint::{Place, hit},
@@ -75,7 +75,7 @@ pub struct Shared {
     /// Told when awards were issued that are to be announced.
     pub announcements: Arc<Notify>,
     /// What stops all of them before a flood of records that cannot be processed.
-    pub breaker: Arc<Mutex<Breaker>>,
+    pub breaker: Arc<Mutex<Common>>,
     /// Ends the loop.
     pub stop: CancellationToken,
 }
@@ -218,14 +218,23 @@ impl<'a> Reading<'a> {
     /// Processes a batch, as far as it may and can be.
     fn take(&mut self, records: Vec<Record>) -> Result<(), IngestError> {
         let mut items: Vec<Item> = records.into_iter().map(|record| Item::of(record, self.types)).collect();
+        let records = items.iter().map(|item| &item.record);
+        let passes = self
+            .breaker
+            .pass(records.map(|record| (&*record.topic, record.partition, record.offset)));
         let bad: Vec<bool> = items.iter().map(Item::is_unprocessable).collect();
-        let stop = self.breaker.stops_at(&bad);
+        let counted: Vec<usize> = (0..items.len()).filter(|n| !(bad[*n] && passes[*n])).collect();
+        let bad: Vec<bool> = counted.iter().map(|n| bad[*n]).collect();
+        let stop = self.breaker.stops_at(&bad).map(|n| counted[n]);
         let end = stop.unwrap_or(items.len());
         let (done, outcomes) = self.apply(&mut items[..end])?;
         // What only the database refused is known by now, and counts too.
         let mut tripped = false;
-        for bad in outcomes {
-            tripped |= self.breaker.observe(bad);
+        for (bad, passes) in outcomes.into_iter().zip(passes) {
+            tripped |= !(bad && passes) && self.breaker.observe(bad);
+        }
+        for next in next_offsets(&items[..done]) {
+            self.breaker.done(&next.topic, next.partition, next.offset);
         }
         let undone: Vec<&Record> = items[done..].iter().map(|item| &item.record).collect();
         if done < end {

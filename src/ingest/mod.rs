@@ -20,7 +20,7 @@ mod requests;
 mod tests;
 
 pub use batch::Batch;
-pub use breaker::{Breaker, Breakers};
+pub use breaker::{Breaker, Breakers, Common};
 pub use consumer_loop::{IngestError, Shared, Topics, run};
 pub use health::{Health, Paused, Problem};
 pub use item::{Content, Item};

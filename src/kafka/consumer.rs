@@ -1,5 +1,7 @@
 //! A member of the consumer group, driven by one thread.
 
+mod ends;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

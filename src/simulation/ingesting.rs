@@ -28,6 +28,8 @@ impl From<Down> for Failure {
 /// The loop of one consumer.
 pub(super) async fn consume(process: Process) {
     let mut breaker = Breaker::default();
+    // Bad records before these offsets are let pass.
+    let mut passed = process.with(|world| vec![0; world.broker.records.len()]);
     let mut last: Vec<Option<i64>> = process.with(|world| vec![None; world.database.positions.len()]);
     // Whether an earlier process stopped before a flood is to be found out first.
     let mut failures = 0;
@@ -37,8 +39,7 @@ pub(super) async fn consume(process: Process) {
             .await
         {
             Ok((true, resumed)) => {
-                wait_for_people(&process, resumed).await;
-                breaker.let_pass();
+                passed = wait_for_people(&process, resumed).await;
                 break;
             }
             Ok((false, _)) => break,
@@ -52,11 +53,11 @@ pub(super) async fn consume(process: Process) {
             process.idle(Idle::Records, None).await;
             continue;
         }
-        let bad: Vec<bool> = records
-            .iter()
-            .map(|record| matches!(record.content, Content::Bad))
-            .collect();
-        let stop = breaker.stops_at(&bad);
+        let is_bad = |record: &Record| matches!(record.content, Content::Bad);
+        let passes = |record: &Record| is_bad(record) && record.offset < passed[record.partition];
+        let counted: Vec<usize> = (0..records.len()).filter(|n| !passes(&records[*n])).collect();
+        let bad: Vec<bool> = counted.iter().map(|n| is_bad(&records[*n])).collect();
+        let stop = breaker.stops_at(&bad).map(|n| counted[n]);
         let end = stop.unwrap_or(records.len());
         if process.with(|world| world.has(Defect::OffsetsFirst)) {
             commit_offsets(&process, &records[..end]);
@@ -64,8 +65,8 @@ pub(super) async fn consume(process: Process) {
         match apply(&process, &records[..end], &last).await {
             Ok(()) => {
                 failures = 0;
-                for is_bad in &bad[..end] {
-                    breaker.observe(*is_bad);
+                for (_, bad) in counted.iter().zip(&bad).take_while(|(n, _)| **n < end) {
+                    breaker.observe(*bad);
                 }
                 for record in &records[..end] {
                     last[record.partition] = Some(record.offset + 1);
@@ -97,8 +98,8 @@ pub(super) async fn consume(process: Process) {
                     Err(Down) => wait(&process, &mut failures).await,
                 }
             };
-            wait_for_people(&process, resumed).await;
-            breaker.let_pass();
+            passed = wait_for_people(&process, resumed).await;
+            breaker = Breaker::default();
         }
     }
 }
@@ -110,14 +111,15 @@ async fn wait(process: &Process, failures: &mut u32) {
         .await;
 }
 
-/// Stands still until somebody lets the records pass.
-async fn wait_for_people(process: &Process, seen: u64) {
+/// Stands still until somebody lets the records pass; up to these offsets of the partitions.
+async fn wait_for_people(process: &Process, seen: u64) -> Vec<i64> {
     loop {
         let resumed = process
             .transaction("resume state", |world| world.database.resumed)
             .await;
         if resumed.is_ok_and(|resumed| resumed > seen) {
-            return;
+            let end = |records: &Vec<Content>| i64::try_from(records.len()).unwrap_or_default();
+            return process.with(|world| world.broker.records.iter().map(end).collect());
         }
         process.sleep(5_000).await;
     }

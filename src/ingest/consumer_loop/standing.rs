@@ -141,11 +141,7 @@ impl Reading<'_> {
             },
             Mode::Stopped { seen: Some(seen), look } if due(look) => {
                 match store.read("resume_state", positions::resume_state) {
-                    Ok(state) if state.resumed > seen => {
-                        tracing::info!("an operator lets the records pass that cannot be processed");
-                        self.breaker.let_pass();
-                        self.go_on()
-                    }
+                    Ok(state) if state.resumed > seen => self.let_pass(seen),
                     Ok(_) => {
                         self.up();
                         self.entry.set_paused(Some(Paused::DeadLetters));
@@ -159,6 +155,28 @@ impl Reading<'_> {
                 }
             }
             Mode::Running | Mode::Starting { .. } | Mode::Down { .. } | Mode::Stopped { .. } => Ok(()),
+        }
+    }
+
+    /// Goes on past the records that cannot be processed, as far as there are any by now.
+    fn let_pass(&mut self, seen: i64) -> Result<(), IngestError> {
+        match self.consumer.ends() {
+            Ok(ends) => {
+                tracing::info!("an operator lets the records pass that cannot be processed");
+                self.breaker.let_pass(ends);
+                self.go_on()
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error.code = error.code(),
+                    "what is to pass is not known, and is asked for again: {error}"
+                );
+                self.mode = Mode::Stopped {
+                    seen: Some(seen),
+                    look: Instant::now() + LOOK,
+                };
+                Ok(())
+            }
         }
     }
 

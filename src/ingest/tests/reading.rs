@@ -215,6 +215,12 @@ async fn a_flood_stops_it_until_an_operator_resumes() {
         again.wait("all passed", |_| learners(&store) == 2);
         assert_eq!((letters(&store), position(&store)), (450, Some(452)));
         again.wait("goes on", |again| again.shared.health.paused().is_empty());
+        // The same once more, with no good record between.
+        for _ in 0..250 {
+            send(&producer, "{").await;
+        }
+        again.wait("stopped before the next", |again| again.is_paused(Paused::DeadLetters));
+        assert!(letters(&store) < 650, "{}", letters(&store));
         again.stop();
     }
 }
