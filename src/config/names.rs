@@ -73,11 +73,11 @@ pub(super) fn is_kafka_property(name: &str) -> bool {
 /// is written `log_level` there.
 pub(super) fn kafka_property(name: &str) -> String {
     let name = name.strip_prefix("KAFKA_").unwrap_or(name).to_lowercase();
-    let dotted = name.replace('_', ".");
-    if kafka::is_known_property(&name) && !kafka::is_known_property(&dotted) {
+    // The one that librdkafka writes with an underscore.
+    if name == "log_level" {
         name
     } else {
-        dotted
+        name.replace('_', ".")
     }
 }
 

@@ -85,6 +85,20 @@ impl Settings {
         (!is_named).then_some("probe")
     }
 
+    /// What rdkafka asks for itself, whatever the property says: warnings, unless the property says otherwise.
+    fn log_level(&self) -> RDKafkaLogLevel {
+        match self.extra.get("log_level").map(String::as_str) {
+            Some("0") => RDKafkaLogLevel::Emerg,
+            Some("1") => RDKafkaLogLevel::Alert,
+            Some("2") => RDKafkaLogLevel::Critical,
+            Some("3") => RDKafkaLogLevel::Error,
+            Some("5") => RDKafkaLogLevel::Notice,
+            Some("6") => RDKafkaLogLevel::Info,
+            Some("7") => RDKafkaLogLevel::Debug,
+            _ => RDKafkaLogLevel::Warning,
+        }
+    }
+
     /// A client's configuration: `defaults`, over them [`Self::extra`], over these `fixed`.
     pub(super) fn client_config(&self, defaults: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -101,7 +115,7 @@ impl Settings {
         self.extra.iter().for_each(|(name, value)| set(name, value));
         fixed.iter().for_each(|(name, value)| set(name, value));
         set("bootstrap.servers", &self.bootstrap_servers);
-        config.set_log_level(RDKafkaLogLevel::Warning);
+        config.set_log_level(self.log_level());
         config
     }
 }
@@ -238,6 +252,9 @@ mod tests {
         assert_eq!(config.get("client.id"), Some("accolade"));
         settings.extra = properties(&[("client.id", "mine")]);
         assert_eq!(settings.client_config(&[], &[]).get("client.id"), Some("mine"));
+        assert_eq!(settings.log_level() as i32, RDKafkaLogLevel::Warning as i32);
+        settings.extra = properties(&[("log_level", "7")]);
+        assert_eq!(settings.log_level() as i32, RDKafkaLogLevel::Debug as i32);
     }
 
     #[test]
