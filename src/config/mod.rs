@@ -275,10 +275,10 @@ fn backend(values: &mut Values) -> Backend {
     let tokens_cache_key = values.text("BADGR_TOKENS_CACHE_KEY");
     let timeout = Duration::from_secs(values.integer("BADGR_TIMEOUT", 10, 1..=600));
     let notify = values.bool("BADGR_ENABLE_NOTIFICATIONS", false);
-    // Whoever sets any of what Badgr needs means Badgr, and hears what is missing.
-    let default = match BADGR.iter().any(|name| values.has(name)) {
-        true => "badgr",
-        false => "builtin",
+    let default = if values.has("BADGR_BASE_URL") {
+        "badgr"
+    } else {
+        "builtin"
     };
     let named = values.text("BADGING_BACKEND").unwrap_or_else(|| default.to_owned());
     let last = named.rsplit('.').next().unwrap_or(&named).to_lowercase();
