@@ -266,11 +266,7 @@ fn counted(
         return (None, None);
     };
     let slug = checked_slug(slug, wrong);
-    // No learner has more courses than are counted.
-    match count
-        .parse::<u64>()
-        .map(|count| i32::try_from(count).unwrap_or(i32::MAX))
-    {
+    match count.parse::<i32>() {
         Ok(count) if count >= 1 => {
             if let Some(first) = counts.insert(count, line) {
                 wrong.push(format!("the count {count} is in line {first} already"));
