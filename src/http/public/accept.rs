@@ -35,6 +35,8 @@ fn of(accept: &str) -> Representation {
     let ranges: Vec<(String, f32)> = accept.split(',').filter_map(range).collect();
     let liking = |name: &str| -> (f32, usize) {
         let precision = |range: &str| match range.split_once('/') {
+            // The page is HTML, and XHTML only for who names that.
+            Some((_, "*")) if name == "application/xhtml+xml" => 0,
             Some(("*", "*")) => 1,
             Some((kind, "*")) if name.split('/').next() == Some(kind) => 2,
             _ if range == name => 3,
@@ -82,6 +84,11 @@ mod tests {
             ("application/ld+json;q=0, */*", Representation::Json),
             ("application/*;q=0.5, text/*", Representation::Page),
             ("text/*", Representation::Page),
+            ("application/xhtml+xml", Representation::Page),
+            (
+                "text/html;q=0, application/json;q=0.5, application/ld+json;q=0.4, */*",
+                Representation::Json,
+            ),
             ("application/*", Representation::LinkedData),
             ("*/*;q=0", Representation::LinkedData),
             ("application/json, application/ld+json;q=0", Representation::Json),

@@ -219,8 +219,8 @@ fn view(state: &State, assertion: PublicAssertion) -> AwardPage {
             reason: redact::text(&reason, ""),
         }),
         page_url: urls.page(&assertion.id),
-        assertion_url: redact::text(&assertion.assertion_url, ""),
-        baked_image_url: redact::text(&assertion.image_url, ""),
+        assertion_url: redact::url(&assertion.assertion_url, "").unwrap_or_default(),
+        baked_image_url: redact::url(&assertion.image_url, "").unwrap_or_default(),
         assertion_id: assertion.id,
     }
 }
