@@ -17,7 +17,7 @@ pub(crate) const THIRDS: i32 = 3;
 /// A renewal that failed is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Longer than the producer tries to deliver a dead letter and then its digest (120 s each): who has heard nothing by then
-/// will hear nothing, and others may try.
+/// has no broker, or no thread that listens to it, and others may try.
 const AT_MOST: Duration = Duration::from_mins(5);
 
 impl Publisher {
