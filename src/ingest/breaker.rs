@@ -60,6 +60,8 @@ pub struct Common {
     breaker: Breaker,
     /// By topic and partition: bad records before this offset are let pass.
     let_pass: HashMap<String, HashMap<i32, i64>>,
+    /// How often an operator had let consumers go on when the first of them stopped.
+    stopped: Option<i64>,
 }
 
 /// The breaker of one consumer, and the one that it has in common with the others.
@@ -107,11 +109,23 @@ impl Breakers {
         self.own.stops_at(bad).into_iter().chain(common).min()
     }
 
+    /// Says that this consumer stopped when an operator had let consumers go on so often.
+    pub fn stop(&mut self, resumed: i64) {
+        self.common().stopped.get_or_insert(resumed);
+    }
+
+    /// The same of the first one that stopped, and is not let go on yet: whoever stops after it stops before the same
+    /// flood, and goes on with it.
+    pub fn stopped(&self) -> Option<i64> {
+        self.common().stopped
+    }
+
     /// Lets pass what is bad before these ends of partitions, and counts anew.
     pub fn let_pass(&mut self, ends: impl IntoIterator<Item = ((String, i32), i64)>) {
         self.own = Breaker::default();
         let mut common = self.common();
         common.breaker = Breaker::default();
+        common.stopped = None;
         for ((topic, partition), end) in ends {
             common.let_pass.entry(topic).or_default().insert(partition, end);
         }

@@ -101,3 +101,26 @@ async fn a_request_is_replayed_when_its_badge_class_is_there_and_a_bad_record_st
     let (failed, applied) = (json!("failed"), json!("applied"));
     assert_eq!(who, [(&api, &failed), (&command, &applied), (&command, &failed)]);
 }
+
+#[tokio::test]
+async fn a_flood_over_all_partitions_stops_before_it_and_passes_once_when_it_is_let_pass() {
+    const FLOOD: usize = 300;
+    let app = TestApp::builder().dead_letters(2 * FLOOD).start();
+    let letters = || app.database.count("dead_letter", "1 = 1");
+    let is_paused = async || {
+        let metrics = app.text("/metrics").await;
+        metrics.contains("accolade_consumer_paused{reason=\"dead_letters\"} 1")
+    };
+    for flood in 1..=2 {
+        // As it was, and with no good record before it.
+        let records: Vec<Outgoing> = (0..FLOOD)
+            .map(|key| Outgoing::raw("enrollment.created", &key.to_string(), b"{"))
+            .collect();
+        app.topics.publish(&records);
+        eventually("it stops", PATIENCE, is_paused).await;
+        assert!(letters() < flood * FLOOD, "{} passed", letters());
+        app.cli(&["dead-letters", "resume"]);
+        eventually("all pass", PATIENCE, async || letters() == flood * FLOOD).await;
+        eventually("it goes on", PATIENCE, async || !is_paused().await).await;
+    }
+}

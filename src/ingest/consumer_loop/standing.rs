@@ -63,11 +63,15 @@ impl Reading<'_> {
 
     pub(super) fn stop_before_flood(&mut self, seen: Option<i64>) -> Result<(), IngestError> {
         self.pause()?;
+        // Said only when it is written down: who then lets it go on is heard.
+        if let Some(resumed) = seen {
+            self.breaker.stop(resumed);
+            self.entry.set_paused(Some(Paused::DeadLetters));
+        }
         self.mode = Mode::Stopped {
             seen,
             look: Instant::now(),
         };
-        self.entry.set_paused(Some(Paused::DeadLetters));
         Ok(())
     }
 
@@ -135,10 +139,16 @@ impl Reading<'_> {
                 Ok(()) => self.go_on(),
                 Err(error) => self.unreadable(error),
             },
-            Mode::Stopped { seen: None, look } if due(look) => match store.transaction("stop", positions::pause) {
-                Ok(resumed) => self.stop_before_flood(Some(resumed)),
-                Err(error) => self.unreadable(error),
-            },
+            Mode::Stopped { seen: None, look } if due(look) => {
+                let stopped = self
+                    .breaker
+                    .stopped()
+                    .map_or_else(|| store.transaction("stop", positions::pause), Ok);
+                match stopped {
+                    Ok(resumed) => self.stop_before_flood(Some(resumed)),
+                    Err(error) => self.unreadable(error),
+                }
+            }
             Mode::Stopped { seen: Some(seen), look } if due(look) => {
                 match store.read("resume_state", positions::resume_state) {
                     Ok(state) if state.resumed > seen => self.let_pass(seen),
