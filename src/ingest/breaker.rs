@@ -57,11 +57,29 @@ impl Breaker {
 /// What all consumers of a process have in common: a flood over many partitions comes to each of them in part.
 #[derive(Debug, Default)]
 pub struct Common {
+    seen: Mutex<Seen>,
+    turn: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
     breaker: Breaker,
     /// By topic and partition: bad records before this offset are let pass.
     let_pass: HashMap<String, HashMap<i32, i64>>,
     /// How often an operator had let consumers go on when the first of them stopped.
     stopped: Option<i64>,
+}
+
+impl Common {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held from the look at records of which some are bad until they are taken note of: of two who look at once, each
+    /// would see the half of a flood.
+    pub fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The breaker of one consumer, and the one that it has in common with the others.
@@ -71,27 +89,23 @@ pub struct Common {
 #[derive(Debug, Default)]
 pub struct Breakers {
     own: Breaker,
-    common: Arc<Mutex<Common>>,
+    common: Arc<Common>,
 }
 
 impl Breakers {
     /// Of a further consumer of those that have this in common.
-    pub fn with(common: &Arc<Mutex<Common>>) -> Self {
+    pub fn with(common: &Arc<Common>) -> Self {
         Self {
             own: Breaker::default(),
             common: Arc::clone(common),
         }
     }
 
-    fn common(&self) -> MutexGuard<'_, Common> {
-        self.common.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Which of these records (topic, partition, offset) are let pass if they are bad.
     pub fn pass<'r>(&self, records: impl Iterator<Item = (&'r str, i32, i64)>) -> Vec<bool> {
-        let common = self.common();
+        let seen = self.common.seen();
         let passes = |(topic, partition, offset)| {
-            let end = common.let_pass.get(topic).and_then(|ends| ends.get(&partition));
+            let end = seen.let_pass.get(topic).and_then(|ends| ends.get(&partition));
             end.is_some_and(|end| offset < *end)
         };
         records.map(passes).collect()
@@ -100,44 +114,44 @@ impl Breakers {
     /// Takes note of a record that is not let pass, and says whether either trips.
     pub fn observe(&mut self, bad: bool) -> bool {
         let own = self.own.observe(bad);
-        self.common().breaker.observe(bad) || own
+        self.common.seen().breaker.observe(bad) || own
     }
 
     /// Where to stop before these records trip either, as [`Breaker::stops_at`].
     pub fn stops_at(&self, bad: &[bool]) -> Option<usize> {
-        let common = self.common().breaker.stops_at(bad);
+        let common = self.common.seen().breaker.stops_at(bad);
         self.own.stops_at(bad).into_iter().chain(common).min()
     }
 
     /// Says that this consumer stopped when an operator had let consumers go on so often.
     pub fn stop(&mut self, resumed: i64) {
-        self.common().stopped.get_or_insert(resumed);
+        self.common.seen().stopped.get_or_insert(resumed);
     }
 
     /// The same of the first one that stopped, and is not let go on yet: whoever stops after it stops before the same
     /// flood, and goes on with it.
     pub fn stopped(&self) -> Option<i64> {
-        self.common().stopped
+        self.common.seen().stopped
     }
 
     /// Lets pass what is bad before these ends of partitions, and counts anew.
     pub fn let_pass(&mut self, ends: impl IntoIterator<Item = ((String, i32), i64)>) {
         self.own = Breaker::default();
-        let mut common = self.common();
-        common.breaker = Breaker::default();
-        common.stopped = None;
+        let mut seen = self.common.seen();
+        seen.breaker = Breaker::default();
+        seen.stopped = None;
         for ((topic, partition), end) in ends {
-            common.let_pass.entry(topic).or_default().insert(partition, end);
+            seen.let_pass.entry(topic).or_default().insert(partition, end);
         }
     }
 
     /// What is before this offset is done; what comes to stand there, in a topic that is made anew, is not let pass.
     pub fn done(&mut self, topic: &str, partition: i32, next: i64) {
-        let mut common = self.common();
-        if let Some(ends) = common.let_pass.get_mut(topic) {
+        let mut seen = self.common.seen();
+        if let Some(ends) = seen.let_pass.get_mut(topic) {
             ends.retain(|of, end| *of != partition || next < *end);
             if ends.is_empty() {
-                common.let_pass.remove(topic);
+                seen.let_pass.remove(topic);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::{Range, RangeInclusive},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -75,7 +75,7 @@ pub struct Shared {
     /// Told when awards were issued that are to be announced.
     pub announcements: Arc<Notify>,
     /// What stops all of them before a flood of records that cannot be processed.
-    pub breaker: Arc<Mutex<Common>>,
+    pub breaker: Arc<Common>,
     /// Ends the loop.
     pub stop: CancellationToken,
 }
@@ -225,6 +225,7 @@ impl<'a> Reading<'a> {
         let bad: Vec<bool> = items.iter().map(Item::is_unprocessable).collect();
         let counted: Vec<usize> = (0..items.len()).filter(|n| !(bad[*n] && passes[*n])).collect();
         let bad: Vec<bool> = counted.iter().map(|n| bad[*n]).collect();
+        let _turn = bad.contains(&true).then(|| self.shared.breaker.turn());
         let stop = self.breaker.stops_at(&bad).map(|n| counted[n]);
         let end = stop.unwrap_or(items.len());
         let (done, outcomes) = self.apply(&mut items[..end])?;
