@@ -16,13 +16,17 @@ use crate::model::{COMPLETED, ENROLLED, LEARNERS, Life, POISON, group, records};
 /// For all of it, on a machine that others use too.
 const LONG: Duration = Duration::from_secs(240);
 
-/// Waits until all is done, and checks every side of it.
-async fn check(world: &World, badgr: &FakeBadgr, records: usize) {
+async fn all_read(world: &World, records: usize) {
     eventually("all records were read", LONG, async || {
         let sql = "SELECT CAST(coalesce(sum(next_offset), 0) AS text) AS line FROM consumer_position";
         world.database.lines(sql)[0] == records.to_string()
     })
     .await;
+}
+
+/// Waits until all is done, and checks every side of it.
+async fn check(world: &World, badgr: &FakeBadgr, records: usize) {
+    all_read(world, records).await;
     eventually("the backfill is through", LONG, async || {
         world
             .database
@@ -189,6 +193,14 @@ async fn as_the_real_program_killed_in_the_middle_of_it() {
         app.start_again();
     }
     badgr.delay(Duration::ZERO);
+    all_read(&app, records.len()).await;
+    eventually("Badgr has answered for each award", LONG, async || {
+        app.hurry();
+        app.database
+            .count("award", "state IN ('pending', 'issuing', 'uncertain')")
+            == 0
+    })
+    .await;
     check(&app, &badgr, records.len()).await;
     assert_eq!(app.terminate(), Some(0), "{}", app.log());
 }

@@ -96,7 +96,7 @@ fn settle(world: &World, topics: &Topics, peace: Instant) {
             world.cli(&["awards", "retry", "--state", "blocked"]);
             world.cli(&["awards", "retry", "--state", "failed"]);
         }
-        hurry(world);
+        world.hurry();
         let open = [
             (
                 "award",
@@ -109,20 +109,6 @@ fn settle(world: &World, topics: &Topics, peace: Instant) {
         open.iter()
             .all(|(table, condition)| world.database.count(table, condition) == 0)
     });
-}
-
-/// What waits for its time gets it. Nothing that was asked before is on its way to Badgr any more, and what is asked
-/// now is answered within seconds.
-fn hurry(world: &World) {
-    world.database.change(
-        "UPDATE award SET next_attempt_at = now() AT TIME ZONE 'UTC' \
-         WHERE state IN ('pending', 'uncertain') AND next_attempt_at > now() AT TIME ZONE 'UTC' + interval '3 seconds'",
-    );
-    // Who makes a badge class has more than a minute for it; what has less is the pause after an unknown outcome.
-    world.database.change(
-        "UPDATE badge_class SET making_until = now() AT TIME ZONE 'UTC' \
-         WHERE making_until < now() AT TIME ZONE 'UTC' + interval '60 seconds'",
-    );
 }
 
 /// How far the reading is, by partition, and what each process says of itself.

@@ -212,6 +212,8 @@ impl RealKafka {
         vec![
             "-Xmx512m".to_owned(),
             "-XX:+UseSerialGC".to_owned(),
+            // Without such a file, or with one of another Java, it loads its classes from the jars.
+            format!("-XX:SharedArchiveFile={libs}/kafka.jsa"),
             format!("-XX:TieredStopAtLevel={compilers}"),
             format!("-Dkafka.logs.dir={logs}"),
             format!("-Dlog4j2.configurationFile={logs}/log4j2.properties"),
