@@ -18,6 +18,7 @@ pub(super) struct Observer {
     reason: Mutex<Option<String>>,
     refused: AtomicBool,
     offset_resets: AtomicU64,
+    ended: AtomicBool,
 }
 
 impl Observer {
@@ -29,7 +30,13 @@ impl Observer {
             reason: Mutex::new(None),
             refused: AtomicBool::new(false),
             offset_resets: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
         }
+    }
+
+    /// The client has done its work: that brokers go away is no news any more.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
     }
 
     /// A line of librdkafka's log. Failed connections come here once an attempt: to debug with
@@ -64,6 +71,9 @@ impl Observer {
             return;
         };
         let role = self.role;
+        if self.ended.load(Ordering::Relaxed) {
+            return;
+        }
         if code == RDKafkaErrorCode::AllBrokersDown {
             if !self.down.swap(true, Ordering::Relaxed) {
                 let reason = self.reason().unwrap_or_else(|| reason.to_owned());
@@ -173,6 +183,16 @@ mod tests {
         assert!(observer.is_down());
         assert_eq!(observer.reason().as_deref(), Some("h:1: connection refused"));
         observer.answered();
+        assert!(!observer.is_down());
+    }
+    #[test]
+    fn that_brokers_go_away_is_no_news_at_the_end() {
+        let observer = Observer::new("test");
+        observer.end();
+        observer.error(
+            &ClientError::Global(RDKafkaErrorCode::AllBrokersDown),
+            "1/1 brokers are down",
+        );
         assert!(!observer.is_down());
     }
 }

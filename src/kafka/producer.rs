@@ -242,6 +242,12 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.observer.end();
+    }
+}
+
 impl Client {
     fn new(
         settings: &Settings,

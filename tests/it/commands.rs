@@ -140,6 +140,19 @@ fn what_cannot_be_reached_is_told_on_standard_error_a_line_each() {
 }
 
 #[test]
+fn the_demo_tells_its_story_to_the_end_and_nothing_else() {
+    let output = run(&["demo", "--once"], &[]);
+    let (said, errors) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""), "{said}");
+    let links = said.lines().filter(|line| line.contains("/badges/")).count();
+    assert!(
+        links > 10 && said.contains(&format!("{links} awards published.")),
+        "{said}"
+    );
+    assert!(!said.contains('\u{1b}'), "plain in a pipe: {said}");
+}
+
+#[test]
 fn a_setting_that_is_no_text_is_named() {
     let mut command = Command::new(program());
     command.env_clear().arg("check");
