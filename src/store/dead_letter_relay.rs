@@ -127,25 +127,24 @@ pub fn mark_published(tx: &mut Tx<'_>, leases: &[DeadLetterLease]) -> Result<usi
 
 /// Gives dead letters back without an acknowledgement: they are due again after `pause`. The leases are over.
 pub fn release(tx: &mut Tx<'_>, leases: &[DeadLetterLease], pause: TimeDelta) -> Result<(), StoreError> {
-    let also = ", lease_token = dead_letter.lease_token + 1";
-    last(tx, "release", also, leases, pause)
+    let until = tx.now()? + pause;
+    sql_query(format!(
+        "/* dead_letter_relay::release */ UPDATE dead_letter SET lease_until = $1, \
+         lease_token = dead_letter.lease_token + 1 FROM {} WHERE {HELD}",
+        unfold::rows(tx.conn, "$2", LEASE),
+    ))
+    .bind::<Timestamp, _>(until)
+    .bind::<Text, _>(unfold::json(leases))
+    .prepared()
+    .run(tx.conn)?;
+    Ok(())
 }
 
 /// Lets leases that are still held last for so long from now.
 pub fn renew(tx: &mut Tx<'_>, leases: &[DeadLetterLease], lease: TimeDelta) -> Result<(), StoreError> {
-    last(tx, "renew", "", leases, lease)
-}
-
-fn last(
-    tx: &mut Tx<'_>,
-    name: &str,
-    also: &str,
-    leases: &[DeadLetterLease],
-    lasts: TimeDelta,
-) -> Result<(), StoreError> {
-    let until = tx.now()? + lasts;
+    let until = tx.now()? + lease;
     sql_query(format!(
-        "/* dead_letter_relay::{name} */ UPDATE dead_letter SET lease_until = $1{also} FROM {} WHERE {HELD}",
+        "/* dead_letter_relay::renew */ UPDATE dead_letter SET lease_until = $1 FROM {} WHERE {HELD}",
         unfold::rows(tx.conn, "$2", LEASE),
     ))
     .bind::<Timestamp, _>(until)

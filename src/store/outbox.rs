@@ -194,18 +194,24 @@ pub fn mark_published(tx: &mut Tx<'_>, leases: &[EventLease]) -> Result<Marked, 
 
 /// Gives events back unsent, or sent without an acknowledgement: they are due again after `pause`. The leases are over.
 pub fn release(tx: &mut Tx<'_>, leases: &[EventLease], pause: TimeDelta) -> Result<(), StoreError> {
-    last(tx, "release", ", lease_token = outbox.lease_token + 1", leases, pause)
+    let until = tx.now()? + pause;
+    sql_query(format!(
+        "/* outbox::release */ UPDATE outbox SET lease_until = $1, lease_token = outbox.lease_token + 1 FROM {} \
+         WHERE {HELD}",
+        unfold::rows(tx.conn, "$2", HOLDER),
+    ))
+    .bind::<Timestamp, _>(until)
+    .bind::<Text, _>(unfold::json(leases))
+    .prepared()
+    .run(tx.conn)?;
+    Ok(())
 }
 
 /// Lets leases that are still held last for so long from now.
 pub fn renew(tx: &mut Tx<'_>, leases: &[EventLease], lease: TimeDelta) -> Result<(), StoreError> {
-    last(tx, "renew", "", leases, lease)
-}
-
-fn last(tx: &mut Tx<'_>, name: &str, also: &str, leases: &[EventLease], lasts: TimeDelta) -> Result<(), StoreError> {
-    let until = tx.now()? + lasts;
+    let until = tx.now()? + lease;
     sql_query(format!(
-        "/* outbox::{name} */ UPDATE outbox SET lease_until = $1{also} FROM {} WHERE {HELD}",
+        "/* outbox::renew */ UPDATE outbox SET lease_until = $1 FROM {} WHERE {HELD}",
         unfold::rows(tx.conn, "$2", HOLDER),
     ))
     .bind::<Timestamp, _>(until)
