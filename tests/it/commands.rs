@@ -140,10 +140,11 @@ fn what_cannot_be_reached_is_told_on_standard_error_a_line_each() {
 }
 
 #[test]
-fn the_demo_tells_its_story_to_the_end_and_nothing_else() {
+fn the_demo_tells_its_story_to_the_end_and_of_no_lost_broker() {
     let output = run(&["demo", "--once"], &[]);
     let (said, errors) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{said}{errors}");
+    assert!(!errors.contains("broker"), "{errors}");
     let links = said.lines().filter(|line| line.contains("/badges/")).count();
     assert!(
         links > 10 && said.contains(&format!("{links} awards published.")),
