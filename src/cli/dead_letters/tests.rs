@@ -6,14 +6,14 @@ use crate::store::{
 };
 use crate::wire::record::Record;
 
-fn record(topic: &str, value: &str) -> Record {
+fn record(topic: &str, offset: i64) -> Record {
     Record {
         topic: topic.into(),
         partition: 0,
-        offset: 0,
+        offset,
         timestamp: None,
         key: None,
-        value: Some(value.as_bytes().to_vec()),
+        value: Some(b"{".to_vec()),
         headers: Vec::new(),
     }
 }
@@ -31,8 +31,13 @@ fn which(id: &[i64], reason: Option<&str>, topic: Option<&str>) -> Which {
 fn ids_are_taken_once_each_and_all_are_those_that_wait() {
     for database in databases() {
         let store = database.store();
-        let letter = |topic, reason| seed::dead_letter(&store, &record(topic, "{"), reason, "wrong");
-        let ids = [letter("a", "x"), letter("b", "x"), letter("a", "y"), letter("a", "x")];
+        let letter = |topic, offset, reason| seed::dead_letter(&store, &record(topic, offset), reason, "wrong");
+        let ids = [
+            letter("a", 0, "x"),
+            letter("b", 0, "x"),
+            letter("a", 1, "y"),
+            letter("a", 2, "x"),
+        ];
         let actor = Actor {
             name: "ada".to_owned(),
             via: Via::CommandLine,
