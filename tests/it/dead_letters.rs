@@ -105,7 +105,11 @@ async fn a_request_is_replayed_when_its_badge_class_is_there_and_a_bad_record_st
 #[tokio::test]
 async fn a_flood_over_all_partitions_stops_before_it_and_passes_once_when_it_is_let_pass() {
     const FLOOD: usize = 300;
-    let app = TestApp::builder().dead_letters(2 * FLOOD).start();
+    // All consumers of a process count together.
+    let app = TestApp::builder()
+        .setting("INGEST_CONSUMERS", "2")
+        .dead_letters(2 * FLOOD)
+        .start();
     let letters = || app.database.count("dead_letter", "1 = 1");
     let is_paused = async || {
         let metrics = app.text("/metrics").await;

@@ -305,7 +305,7 @@ async fn what_cannot_be_processed_is_passed_on_whole_and_blocks_nothing() {
 
 #[tokio::test]
 async fn everything_twice_and_in_any_order_brings_each_badge_once() {
-    let app = TestApp::builder().start();
+    let app = TestApp::builder().setting("INGEST_CONSUMERS", "2").start();
     app.activate("1,one\n4,four", "2,two", &format!("pair,{},{}", course(1), course(3)));
     let mut events = Vec::new();
     let mut expected = Vec::new();

@@ -29,7 +29,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The built-in issuer on an embedded broker, the database of the environment, and all [`SECRETS`].
+    /// The built-in issuer on an embedded broker with one consumer (a second one waits three seconds for its partitions
+    /// there), the database of the environment, and all [`SECRETS`].
     pub fn new() -> Self {
         let database = Database::of_environment();
         let mut settings = BTreeMap::new();
@@ -38,6 +39,7 @@ impl Plan {
             ("RUST_LOG", "warn,accolade=debug"),
             ("LOG_FORMAT", "json"),
             ("TOPIC_PARTITIONS", "4"),
+            ("INGEST_CONSUMERS", "1"),
         ];
         for (name, value) in SECRETS.into_iter().chain(more) {
             settings.insert(name.to_owned(), value.to_owned());
@@ -82,6 +84,7 @@ impl Plan {
     /// On this broker, under a prefix of its own.
     pub fn kafka(&mut self, kafka: &RealKafka) {
         let prefix = RealKafka::topic_prefix();
+        self.settings.remove("INGEST_CONSUMERS");
         self.set("KAFKA_BOOTSTRAP_SERVERS", &kafka.bootstrap());
         self.set("KAFKA_GROUP_ID", &prefix);
         self.set("TOPIC_PREFIX", &prefix);
