@@ -43,9 +43,10 @@ async fn applied(world: &World, enrolments: u64, within: Duration) {
 
 #[tokio::test]
 async fn memory_is_bounded_with_a_backlog_and_a_dead_database() {
-    let backlog = number("ACCOLADE_TEST_BACKLOG", 100_000);
+    // More than the two queues of 20,000 records take.
+    let backlog = number("ACCOLADE_TEST_BACKLOG", 60_000);
     // As long as it takes to read what it may hold, and longer.
-    let dead = Duration::from_secs(number("ACCOLADE_TEST_DEAD_SECONDS", 20));
+    let dead = Duration::from_secs(number("ACCOLADE_TEST_DEAD_SECONDS", 10));
     let mut cluster = Postgres::own();
     let kafka = RealKafka::start_for(true);
     let app = BinaryApp::start(plan(Database::by_way_of(&cluster.database()), &kafka));
