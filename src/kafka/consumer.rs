@@ -1,6 +1,7 @@
 //! A member of the consumer group, driven by one thread.
 
 mod ends;
+mod properties;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,29 +25,6 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the last commit waits before it asks a rebalancing group again.
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
-
-/// Defaults that operators may change. The fetch sizes let records of 16 MiB and their headers
-/// through: brokers send at least one whole batch, and the receive limit has room for it.
-const DEFAULTS: [(&str, &str); 10] = [
-    ("fetch.queue.backoff.ms", "10"),
-    ("queued.min.messages", "20000"),
-    ("queued.max.messages.kbytes", "16384"),
-    ("fetch.message.max.bytes", "1048576"),
-    ("fetch.max.bytes", "17825792"),
-    ("message.max.bytes", "17000000"),
-    ("receive.message.max.bytes", "37748736"),
-    ("statistics.interval.ms", "5000"),
-    ("topic.metadata.refresh.interval.ms", "60000"),
-    ("fetch.wait.max.ms", "500"),
-];
-
-/// What at-least-once delivery rests on.
-const FIXED: [(&str, &str); 4] = [
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    ("auto.offset.reset", "earliest"),
-    ("allow.auto.create.topics", "false"),
-];
 
 /// Where the group goes on in a partition: one past the last record that is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,13 +62,7 @@ impl Consumer {
             events: Box::new(events),
             state: Arc::clone(&state),
         };
-        let mut config = settings.client_config(&DEFAULTS, &FIXED);
-        config.set("group.id", &settings.group_id);
-        // With KIP-848 the brokers assign, and librdkafka refuses the client-side strategy.
-        if config.get("group.protocol") != Some("consumer") && config.get("partition.assignment.strategy").is_none() {
-            config.set("partition.assignment.strategy", "cooperative-sticky");
-        }
-        let inner: BaseConsumer<GroupContext> = config
+        let inner: BaseConsumer<GroupContext> = properties::of(settings)
             .create_with_context(context)
             .map_err(|error| KafkaError::of("create the consumer", error))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();

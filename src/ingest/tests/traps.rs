@@ -10,7 +10,11 @@ use diesel::{
 use super::support::{activate, enrollment, item, writer};
 use crate::{
     ingest::{Batch, Item, Settings},
-    store::{Store, awards::testing as awards_testing, testing::postgres},
+    store::{
+        Store,
+        awards::testing as awards_testing,
+        testing::{postgres, sqlite},
+    },
 };
 
 #[derive(QueryableByName)]
@@ -65,6 +69,14 @@ fn a_batch_is_one_commit_with_all_its_awards() {
     let outcome = writer.apply(&enrolments(4..204)).expect("applied");
     assert_eq!(outcome.to_announce, 200);
     assert_eq!(commits(&store) - looks[1], look + 1);
+}
+
+#[test]
+fn a_batch_is_counted_by_its_labels_and_not_record_by_record() {
+    let database = sqlite();
+    let outcome = writer(&database).apply(&enrolments(1..301)).expect("applied");
+    // What applies records knows no metrics.
+    assert_eq!(outcome.events.into_values().collect::<Vec<u64>>(), [300]);
 }
 
 #[test]
