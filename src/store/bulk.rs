@@ -1,6 +1,6 @@
 //! One statement for many rows, for the hot path.
 //!
-//! The rows travel as one parameter a column (PostgreSQL, `unnest`) or as one JSON text (SQLite, `json_each`), so the
+//! The rows travel as one parameter a column (PostgreSQL, `unnest`) or as one JSON text (SQLite, `jsonb_each`), so the
 //! statement's text never depends on their number, and a connection prepares it once. Diesel's own `sql_query` is
 //! prepared anew each time.
 
@@ -208,7 +208,7 @@ impl<ST> QueryFragment<Sqlite> for Statement<'_, ST> {
             }
             out.push_sql(&format!("value ->> {n} AS {name}"));
         }
-        out.push_sql(" FROM json_each(");
+        out.push_sql(" FROM jsonb_each(");
         out.push_bind_param::<Text, _>(&self.json)?;
         out.push_sql(")) AS x ");
         out.push_sql(self.after);

@@ -18,7 +18,7 @@ pub(super) fn rows(conn: &AnyConnection, parameter: &str, columns: &[(&str, &str
                 .iter()
                 .map(|(name, _)| format!("value ->> '{name}' AS {name}"))
                 .collect();
-            format!("(SELECT {} FROM json_each({parameter})) AS x", named.join(", "))
+            format!("(SELECT {} FROM jsonb_each({parameter})) AS x", named.join(", "))
         }
     }
 }
