@@ -159,20 +159,24 @@ pub(crate) fn image(store: &Store, badge_class: &BadgeClass, png: &[u8]) {
         .expect("updated");
 }
 
-/// A dead letter; its id.
+/// A dead letter; its id. The database's clock has gone on when this returns: a record may become one again, but not in
+/// the same millisecond, which is as fine as SQLite's clock is.
 pub(crate) fn dead_letter(store: &Store, record: &Record, reason: &str, message: &str) -> i64 {
     let letter = NewDeadLetter {
         record,
         reason,
         message,
     };
-    store
-        .transaction("seed_dead_letter", |tx| {
-            dead_letters::insert(tx, std::slice::from_ref(&letter))?;
-            let ids = dead_letters::waiting(tx, &dead_letters::Filter::default())?;
-            Ok(*ids.last().expect("it was inserted"))
-        })
-        .expect("inserted")
+    let inserted = store.transaction("seed_dead_letter", |tx| {
+        dead_letters::insert(tx, std::slice::from_ref(&letter))?;
+        let ids = dead_letters::waiting(tx, &dead_letters::Filter::default())?;
+        Ok((*ids.last().expect("it was inserted"), tx.now()?))
+    });
+    let (id, created_at) = inserted.expect("inserted");
+    while store.read("seed_clock", |tx| tx.now()).expect("asked") <= created_at {
+        std::thread::yield_now();
+    }
+    id
 }
 
 /// Writes headers that nobody understands into every dead letter; how many there are.
