@@ -232,7 +232,7 @@ impl App {
         };
         let topics = parts::topics(settings);
         let ingest = ingest::Settings {
-            lanes: Arc::new(ingest::Lanes::of_consumers(settings.ingest_consumers)),
+            lanes: Arc::new(ingest::Lanes::of(settings.database_url.is_sqlite())),
             ..ingest.clone()
         };
         for consumer in 0..settings.ingest_consumers {

@@ -1,6 +1,6 @@
 //! One batch, one transaction.
 //!
-//! Locks are taken in one order, by everybody: fence, courses by key, learners ascending, their facts, badge classes by
+//! Locks are taken in one order, by everybody: lane, fence, courses by key, learners ascending, their facts, badge classes by
 //! key, awards, dead letters, positions. A replay holds its one dead letter first: a batch only adds some.
 
 use std::{
@@ -16,6 +16,7 @@ use super::{
     fold::Fold,
     item::next_offsets,
     judged::{Judged, tally},
+    lanes::Held,
     memory::{Learnt, Memory, Overlay},
     requests::{Request, request_of, requested},
 };
@@ -26,7 +27,7 @@ use crate::{
     },
     failpoint::{Place, hit},
     store::{
-        Store, StoreError, TRIES_LAST, Tx,
+        Lane, Store, StoreError, TRIES_LAST, Tx,
         awards::{self, AwardKey, IssuedAtOnce},
         courses::CourseId,
         dead_letters::{self, NewDeadLetter},
@@ -82,7 +83,7 @@ impl Batch {
             let held = (!shares.lanes.is_empty()).then(|| lanes.hold(&shares.lanes));
             let mut places = held
                 .as_ref()
-                .and_then(|held| shares.lanes.remove(&held.lane))
+                .and_then(|held| shares.lanes.remove(&held.number))
                 .unwrap_or_default();
             // What must not be kept twice when a later one fails, dead letters and positions, belongs to the last one.
             let is_last = shares.lanes.is_empty();
@@ -92,7 +93,8 @@ impl Batch {
             }
             let share: Vec<&Item> = places.iter().map(|place| &items[*place]).collect();
             let next = if is_last { next_offsets(items) } else { Vec::new() };
-            whole.add(self.write(&share, &next, begun)?, &places);
+            let lane = held.as_ref().and_then(Held::lane);
+            whole.add(self.write(&share, &next, lane, begun)?, &places);
             if is_last {
                 return Ok(whole);
             }
@@ -117,7 +119,13 @@ impl Batch {
         self.memory.forget();
     }
 
-    fn write(&mut self, items: &[&Item], next: &[NextOffset], begun: Instant) -> Result<BatchOutcome, StoreError> {
+    fn write(
+        &mut self,
+        items: &[&Item],
+        next: &[NextOffset],
+        lane: Option<Lane>,
+        begun: Instant,
+    ) -> Result<BatchOutcome, StoreError> {
         let Self {
             store,
             rules,
@@ -138,7 +146,7 @@ impl Batch {
         let handover = settings.relay.as_ref().and_then(|relay| relay.try_reserve().ok());
         let lease = handover.as_ref().map(|_| outbox::LEASE);
         let claimed_at = Instant::now();
-        let written = store.batch_transaction("ingest", begun, items.len(), |tx| {
+        let written = store.batch_transaction("ingest", begun, items.len(), lane, |tx| {
             hit(Place::Begun)?;
             positions::check(tx, &known)?;
             let done = work(tx, items, rules, settings, memory, lease, dead_letters::insert)?;

@@ -1,11 +1,10 @@
-//! Which records of a large batch go into which transaction, so that the consumers of a process do not wait for each
-//! other inside the database.
+//! Which records of a large batch go into which transaction, so that consumers do not get into each other's way.
 //!
 //! Learners come to all consumers in any order, and a learner's row is held until the commit: of two large batches each
 //! holds somebody whom the other needs, and one waits out the other's whole transaction, or both make the same new
-//! learner, and one decides again. So a large batch is written in a transaction for each lane, a share of all learners,
-//! and a lane is written by one consumer at a time. Nothing rests on it: whoever meets all the same, as consumers of
-//! two processes do, waits in the database.
+//! learner, and one does all its work again. So a large batch is written in a transaction for each lane, a share of all
+//! learners, and a lane is written by one consumer at a time: those of a process take whichever is free, and those of
+//! other processes wait for it in the database ([`Lane`]). Nothing but speed rests on it.
 
 use std::{
     collections::BTreeMap,
@@ -14,16 +13,16 @@ use std::{
 };
 
 use super::Item;
-use crate::domain::EventBody;
+use crate::{domain::EventBody, store::Lane};
 
 /// Below this many records a lane a batch is written at once: it is over soon, and two commits cost more.
 const LEAST: usize = 200;
-/// So many lanes a consumer, so that one that is done with a lane finds another one free.
-const A_CONSUMER: usize = 2;
+/// Lanes of a database that many write to: enough for who is done with one to find another one free.
+const NUMBER: u16 = 4;
 /// Nobody waits longer for a lane: the other one may be waiting for its database.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The lanes of a process, which its consumers share.
+/// The lanes as one process knows them; its consumers share them.
 #[derive(Debug)]
 pub struct Lanes {
     busy: Mutex<Vec<bool>>,
@@ -44,7 +43,7 @@ pub(super) struct Shares {
 #[derive(Debug)]
 pub(super) struct Held<'a> {
     lanes: &'a Lanes,
-    pub(super) lane: usize,
+    pub(super) number: usize,
     is_ours: bool,
 }
 
@@ -58,11 +57,14 @@ impl Shares {
 }
 
 impl Lanes {
-    /// The lanes of a process with so many consumers.
-    pub fn of_consumers(consumers: usize) -> Self {
-        let number = if consumers <= 1 { 1 } else { A_CONSUMER * consumers };
+    /// The lanes of a database, or a single one where it takes one writer at a time.
+    pub fn of(one_writer: bool) -> Self {
+        Self::divided(if one_writer { 1 } else { NUMBER })
+    }
+
+    pub(super) fn divided(number: u16) -> Self {
         Self {
-            busy: Mutex::new(vec![false; number]),
+            busy: Mutex::new(vec![false; number.into()]),
             freed: Condvar::new(),
             patience: PATIENCE,
         }
@@ -103,13 +105,13 @@ impl Lanes {
             .wait_timeout_while(self.busy(), self.patience, |busy| free(busy).is_none());
         let (mut busy, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let found = free(&busy);
-        let lane = found
+        let number = found
             .or_else(|| wanted.keys().next().copied())
             .expect("a lane is wanted");
-        busy[lane] = true;
+        busy[number] = true;
         Held {
             lanes: self,
-            lane,
+            number,
             is_ours: found.is_some(),
         }
     }
@@ -117,14 +119,23 @@ impl Lanes {
 
 impl Default for Lanes {
     fn default() -> Self {
-        Self::of_consumers(1)
+        Self::divided(1)
+    }
+}
+
+impl Held<'_> {
+    /// What a transaction holds that writes this lane; nothing where another consumer of this process may be at it.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        let of = u16::try_from(self.lanes.busy().len()).ok()?;
+        let number = u16::try_from(self.number).ok()?;
+        self.is_ours.then_some(Lane { number, of })
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         if self.is_ours {
-            self.lanes.busy()[self.lane] = false;
+            self.lanes.busy()[self.number] = false;
             self.lanes.freed.notify_all();
         }
     }

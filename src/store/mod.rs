@@ -23,6 +23,7 @@ pub mod event_badges;
 pub mod explanation;
 pub mod facts;
 pub mod imports;
+mod lane;
 pub mod learners;
 pub mod losses;
 pub mod outbox;
@@ -55,6 +56,7 @@ use diesel::r2d2::{Pool, PooledConnection};
 pub use connection::{AnyConnection, Manager};
 pub use database_url::{DatabaseUrl, InvalidDatabaseUrl, PostgresUrl};
 pub use error::{Disposition, StoreError};
+pub use lane::Lane;
 pub use patience::Patience;
 
 use self::plans::Plans;
@@ -155,11 +157,12 @@ impl Store {
         name: &'static str,
         begun: Instant,
         records: usize,
+        lane: Option<Lane>,
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let preamble = &self.batch_preamble;
+        let preamble = lane.map(Lane::lock).unwrap_or_default() + &self.batch_preamble;
         self.retried(name, begun, || {
-            let begin = |conn: &mut connection::Pooled| conn.kept_plans.before_batch(records) + preamble;
+            let begin = |conn: &mut connection::Pooled| conn.kept_plans.before_batch(records) + &preamble;
             self.try_transaction(begin, &mut work)
         })
     }

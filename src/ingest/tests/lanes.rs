@@ -14,6 +14,7 @@ use crate::{
         lanes::{Lanes, Shares},
     },
     store::{
+        Lane,
         schema::{consumer_position, dead_letter},
         testing::{self, TestDatabase},
     },
@@ -39,11 +40,11 @@ fn records() -> Vec<Item> {
     items
 }
 
-fn written(database: &TestDatabase, consumers: usize) -> BatchOutcome {
+fn written(database: &TestDatabase, lanes: u16) -> BatchOutcome {
     activate(database, "1,one\n2,two", "1,passed", "");
     let settings = Settings {
         award: true,
-        lanes: Arc::new(Lanes::of_consumers(consumers)),
+        lanes: Arc::new(Lanes::divided(lanes)),
         ..Settings::default()
     };
     let mut writer = Batch::new(database.store(), Arc::default(), settings);
@@ -81,7 +82,7 @@ fn lanes_change_nothing_of_what_is_written() {
 #[test]
 fn each_record_is_in_one_share_and_a_learner_s_facts_in_one() {
     let items = records();
-    let Shares { lanes, rest } = Lanes::of_consumers(2).split(&items);
+    let Shares { lanes, rest } = Lanes::divided(4).split(&items);
     assert_eq!(lanes.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3]);
     let mut all: Vec<usize> = lanes.values().chain([&rest]).flatten().copied().collect();
     all.sort_unstable();
@@ -101,8 +102,8 @@ fn each_record_is_in_one_share_and_a_learner_s_facts_in_one() {
 #[test]
 fn a_small_batch_is_written_at_once() {
     let items = records();
-    for (consumers, records) in [(2, 799), (1, 900), (64, 900), (2, 0)] {
-        let shares = Lanes::of_consumers(consumers).split(&items[..records]);
+    for (lanes, records) in [(4, 799), (1, 900), (128, 900), (4, 0)] {
+        let shares = Lanes::divided(lanes).split(&items[..records]);
         assert_eq!(shares.lanes.len(), 0);
         assert_eq!(shares.rest, (0..records).collect::<Vec<_>>());
     }
@@ -117,20 +118,21 @@ fn what_changes_the_meaning_of_what_follows_keeps_the_order_of_all() {
     for body in [switch, EventBody::LearnerRetired(LearnerId(3))] {
         let mut items = records();
         items[5] = item(5, body);
-        let shares = Lanes::of_consumers(2).split(&items);
+        let shares = Lanes::divided(4).split(&items);
         assert_eq!((shares.lanes.len(), shares.rest.len()), (0, items.len()));
     }
 }
 
 #[test]
 fn a_lane_is_held_by_one_and_who_wants_any_gets_a_free_one() {
-    let lanes = Lanes::of_consumers(2);
+    let lanes = Lanes::divided(4);
     let wanted = |those: &[usize]| those.iter().map(|lane| (*lane, Vec::new())).collect();
     let first = lanes.hold(&wanted(&[0, 1]));
     let second = lanes.hold(&wanted(&[0, 1]));
-    assert_eq!((first.lane, second.lane), (0, 1));
+    assert_eq!((first.number, second.number), (0, 1));
+    assert_eq!(second.lane(), Some(Lane { number: 1, of: 4 }));
     std::thread::scope(|scope| {
-        let third = scope.spawn(|| lanes.hold(&wanted(&[0, 1])).lane);
+        let third = scope.spawn(|| lanes.hold(&wanted(&[0, 1])).number);
         drop(second);
         assert_eq!(third.join().expect("no panic"), 1, "the one that was given back");
     });
@@ -138,23 +140,30 @@ fn a_lane_is_held_by_one_and_who_wants_any_gets_a_free_one() {
 
 #[test]
 fn a_lane_is_not_waited_for_without_end() {
-    let mut lanes = Lanes::of_consumers(2);
+    let mut lanes = Lanes::divided(4);
     lanes.patience = Duration::ZERO;
     let wanted = |those: &[usize]| those.iter().map(|lane| (*lane, Vec::new())).collect();
     let first = lanes.hold(&wanted(&[0]));
     // Who holds it may be waiting for a database: one goes on, and takes nothing away from it.
-    drop(lanes.hold(&wanted(&[0])));
-    assert_eq!(lanes.hold(&wanted(&[0, 3])).lane, 3, "it is still held");
+    assert_eq!(lanes.hold(&wanted(&[0])).lane(), None);
+    assert_eq!(lanes.hold(&wanted(&[0, 3])).number, 3, "it is still held");
     drop(first);
-    assert_eq!(lanes.hold(&wanted(&[0, 3])).lane, 0);
+    assert_eq!(lanes.hold(&wanted(&[0, 3])).number, 0);
 }
 
 #[test]
 fn joined_shares_are_the_batch_in_its_order() {
     let items = records();
-    let mut shares = Lanes::of_consumers(2).split(&items);
+    let mut shares = Lanes::divided(4).split(&items);
     assert!(!shares.lanes.is_empty());
     shares.join();
     assert_eq!(shares.lanes.len(), 0);
     assert_eq!(shares.rest, (0..items.len()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_database_with_one_writer_has_one_lane() {
+    let items = records();
+    assert_eq!(Lanes::of(true).split(&items).lanes.len(), 0);
+    assert_eq!(Lanes::of(false).split(&items).lanes.len(), 4);
 }
