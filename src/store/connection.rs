@@ -127,7 +127,7 @@ impl ManageConnection for Manager {
                 let mut conn = SqliteConnection::establish(path).map_err(StoreError::unavailable)?;
                 conn.batch_execute(
                     "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                     PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000;",
+                     PRAGMA wal_autocheckpoint = 20000; PRAGMA cache_size = -16000;",
                 )?;
                 Ok(Pooled::new(AnyConnection::Sqlite(conn)))
             }
