@@ -74,9 +74,9 @@ mod tests {
 
     #[test]
     fn who_comes_waits_for_a_heartbeat_of_a_second_where_members_share_out() {
-        let [(strategy, cooperative), (heartbeat, second)] = SHARED_OUT_BY_MEMBERS;
-        assert_eq!(got(&[], strategy).as_deref(), Some(cooperative));
-        assert_eq!(got(&[], heartbeat).as_deref(), Some(second));
+        let [strategy, heartbeat] = ["partition.assignment.strategy", "heartbeat.interval.ms"];
+        assert_eq!(got(&[], strategy).as_deref(), Some("cooperative-sticky"));
+        assert_eq!(got(&[], heartbeat).as_deref(), Some("1000"));
         assert_eq!(got(&[(heartbeat, "500")], heartbeat).as_deref(), Some("500"));
         let by_brokers = [("group.protocol", "consumer")];
         assert_eq!(got(&by_brokers, strategy), None);
@@ -85,8 +85,12 @@ mod tests {
 
     #[test]
     fn no_operator_has_positions_kept_before_the_work() {
-        for (name, fixed) in FIXED {
-            let other = if fixed == "false" { "true" } else { "latest" };
+        for (name, fixed, other) in [
+            ("enable.auto.commit", "false", "true"),
+            ("enable.auto.offset.store", "false", "true"),
+            ("auto.offset.reset", "earliest", "latest"),
+            ("allow.auto.create.topics", "false", "true"),
+        ] {
             assert_eq!(got(&[(name, other)], name).as_deref(), Some(fixed));
         }
     }
