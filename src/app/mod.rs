@@ -164,15 +164,16 @@ impl App {
         }
         self.spawn_preparation(settings, roles, &writing, waits, &prepared);
         let (relay, handed) = publish::handovers();
+        let relay = roles.publish.then_some(relay);
         if roles.ingest {
             let ingest = ingest::Settings {
-                relay: roles.publish.then_some(relay),
+                relay: relay.clone(),
                 ..parts::ingest(settings, at_once)
             };
             self.spawn_ingest(settings, &ingest, &reading, &health, &wakes, &prepared)?;
         }
         if let Some(backend) = backend {
-            self.spawn_issue(settings, backend, &wakes, &prepared);
+            self.spawn_issue(settings, backend, relay, &wakes, &prepared);
         }
         if roles.publish {
             self.spawn_publish(settings, &writing, &wakes.issued, handed, refusals, &prepared)?;
@@ -254,22 +255,19 @@ impl App {
         &mut self,
         settings: &Settings,
         backend: Arc<dyn BadgingBackend>,
+        relay: Option<mpsc::Sender<outbox::Handover>>,
         wakes: &Wakes,
         prepared: &CancellationToken,
     ) {
         let issuer = Issuer::new(
             Arc::clone(&self.store),
             backend,
-            issue::Settings {
-                concurrency: settings.backend_concurrency,
-                poll: Duration::from_millis(500),
-                adopt_existing: settings.adopt_existing_assertions,
-                public_url: self.public_url.clone(),
-            },
+            parts::issue(settings, &self.public_url),
             Arc::clone(&self.metrics),
             Arc::clone(&wakes.decided),
             Arc::clone(&wakes.issued),
-        );
+        )
+        .handing_over(relay);
         let (begin, stop) = (wait_for(prepared, &self.stop), self.stop.clone());
         let awards = settings.enable_openbadges;
         self.intake.spawn("award", async move {

@@ -1,6 +1,6 @@
 //! The settings of each room, made of the settings of the service.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ use crate::{
     config::{Backend, Settings},
     http,
     ingest::{self, Replayer},
+    issue,
     kafka::{self, EmbeddedBroker},
     store::{Store, awards::AtOnce},
     telemetry::Metrics,
@@ -74,6 +75,16 @@ pub(super) fn ingest(settings: &Settings, at_once: Option<Arc<AtOnce>>) -> inges
         revoke_on_loss: settings.revoke_on_loss,
         evidence_url_template: settings.evidence_url_template.clone(),
         ..ingest::Settings::default()
+    }
+}
+
+/// How awards are issued.
+pub(super) fn issue(settings: &Settings, public_url: &str) -> issue::Settings {
+    issue::Settings {
+        concurrency: settings.backend_concurrency,
+        poll: Duration::from_millis(500),
+        adopt_existing: settings.adopt_existing_assertions,
+        public_url: public_url.to_owned(),
     }
 }
 

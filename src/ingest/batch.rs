@@ -33,7 +33,7 @@ use crate::{
         dead_letters::{self, NewDeadLetter},
         event_badges::{self, RulesCache},
         facts, learners, losses,
-        outbox::{self, ClaimedEvent, Handover},
+        outbox::{ClaimedEvent, LEASE, Room},
         positions::{self, NextOffset},
         retirement,
     },
@@ -143,9 +143,8 @@ impl Batch {
             })
             .collect();
         // Reserved before, so that whatever is claimed can be handed over.
-        let handover = settings.relay.as_ref().and_then(|relay| relay.try_reserve().ok());
-        let lease = handover.as_ref().map(|_| outbox::LEASE);
-        let claimed_at = Instant::now();
+        let room = Room::with(settings.relay.as_ref());
+        let lease = room.as_ref().map(|_| LEASE);
         let written = store.batch_transaction("ingest", begun, items.len(), lane, |tx| {
             hit(Place::Begun)?;
             positions::check(tx, &known)?;
@@ -161,11 +160,8 @@ impl Batch {
                 claimed,
             }) => {
                 memory.keep(learnt);
-                if let Some(handover) = handover.filter(|_| !claimed.is_empty()) {
-                    handover.send(Handover {
-                        events: claimed,
-                        claimed_at,
-                    });
+                if let Some(room) = room {
+                    room.hand_over(claimed);
                 }
                 let stored = next
                     .iter()

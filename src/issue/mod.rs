@@ -24,7 +24,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 pub use compose::at_once;
 pub use gauges::{keep_gauges, refresh_gauges};
@@ -36,7 +36,7 @@ use self::{
 };
 use crate::{
     backend::{BackendError, BadgingBackend},
-    store::{Store, StoreError, awards::AtOnce},
+    store::{Store, StoreError, awards::AtOnce, outbox::Handover},
     telemetry::Metrics,
 };
 
@@ -81,6 +81,8 @@ pub struct Issuer {
     /// Told that there is something to publish.
     published_wake: Arc<Notify>,
     composer: Composer,
+    /// The way to the relay of this process, if it has one.
+    relay: Option<mpsc::Sender<Handover>>,
     /// For a backend that asks nobody.
     at_once: Option<Arc<AtOnce>>,
     breaker: Mutex<Breaker>,
@@ -110,6 +112,7 @@ impl Issuer {
             composer: Composer::new(backend.name(), &settings.public_url),
             at_once: at_once(Arc::clone(&backend), &settings.public_url, Arc::clone(store.clock())),
             breaker: Mutex::new(Breaker::new(settings.concurrency)),
+            relay: None,
             making: tokio::sync::Mutex::new(()),
             answers_again: Notify::new(),
             probing: AtomicBool::new(false),
@@ -120,6 +123,11 @@ impl Issuer {
             wake,
             published_wake,
         }
+    }
+
+    /// The same with a way to the relay of this process, which sends at once what is issued without a claim.
+    pub fn handing_over(self, relay: Option<mpsc::Sender<Handover>>) -> Self {
+        Self { relay, ..self }
     }
 
     fn terms(&self) -> Terms {

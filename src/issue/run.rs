@@ -13,7 +13,8 @@ use crate::{
     failpoint::{Place, hit},
     store::{
         Patience, StoreError, Tx,
-        awards::{self, Claim},
+        awards::{self, Claim, IssuedDue},
+        outbox::{LEASE, Room},
     },
 };
 
@@ -114,16 +115,24 @@ impl Issuer {
         let Some(issue) = self.at_once.clone() else {
             return Ok(false);
         };
-        let work = move |tx: &mut Tx<'_>| awards::issue_due(tx, BATCH, issue.as_ref());
-        let issued = self
+        let room = Room::with(self.relay.as_ref());
+        let lease = room.as_ref().map(|_| LEASE);
+        let work = move |tx: &mut Tx<'_>| awards::issue_due(tx, BATCH, issue.as_ref(), lease);
+        let IssuedDue { issued, more } = self
             .store
             .run(move |store| store.claim_transaction("issue_due", false, work))
             .await?;
         if issued.awards > 0 {
             hit(Place::Issued)?;
-            self.published_wake.notify_one();
+            let left = issued.awards - issued.claimed.len();
+            if let Some(room) = room {
+                room.hand_over(issued.claimed);
+            }
+            if left > 0 {
+                self.published_wake.notify_one();
+            }
         }
-        Ok(issued.more && issued.awards > 0)
+        Ok(more && issued.awards > 0)
     }
 
     pub(super) async fn claim(&self, limit: usize) -> Result<Claim, StoreError> {

@@ -8,6 +8,7 @@ use diesel::{
     sql_types::{BigInt, Bool, Nullable, Text, Timestamp},
 };
 use serde::Serialize;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{AnyConnection, StoreError, Tx, awards, prepared::Prepare, unfold};
@@ -42,6 +43,33 @@ pub struct Handover {
     pub events: Vec<ClaimedEvent>,
     /// The leases are no older than this.
     pub claimed_at: Instant,
+}
+
+/// Room with the relay of this process, reserved before events are claimed for it.
+#[derive(Debug)]
+pub struct Room<'a> {
+    permit: mpsc::Permit<'a, Handover>,
+    claimed_at: Instant,
+}
+
+impl<'a> Room<'a> {
+    /// None where there is no relay, or where too much waits for it: then nothing is to be claimed, and it claims itself.
+    pub fn with(relay: Option<&'a mpsc::Sender<Handover>>) -> Option<Self> {
+        Some(Self {
+            permit: relay?.try_reserve().ok()?,
+            claimed_at: Instant::now(),
+        })
+    }
+
+    /// Hands over what was claimed since, once that is committed.
+    pub fn hand_over(self, events: Vec<ClaimedEvent>) {
+        if !events.is_empty() {
+            self.permit.send(Handover {
+                events,
+                claimed_at: self.claimed_at,
+            });
+        }
+    }
 }
 
 /// What was marked as published.

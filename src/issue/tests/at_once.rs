@@ -1,11 +1,13 @@
 //! Awards that are issued in the transaction that decides them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use diesel::{RunQueryDsl, sql_query};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
-use super::scripted::Scripted;
+use super::{scripted::Scripted, until};
 use crate::{
     backend::{
         BadgingBackend,
@@ -16,7 +18,7 @@ use crate::{
         award::AwardState::{Issued, Pending},
         badge_class::BadgeClass,
     },
-    issue::at_once,
+    issue::{Issuer, Settings as IssueSettings, at_once},
     store::{
         Store, assertions,
         awards::{
@@ -24,9 +26,10 @@ use crate::{
             testing::{LEASE, decision},
         },
         badge_classes,
-        outbox::{self, ClaimedEvent, Marked},
+        outbox::{self, ClaimedEvent, Handover, Marked},
         testing::{TestDatabase, databases, postgres, sqlite},
     },
+    telemetry::Metrics,
 };
 
 const URL: &str = "https://b.example";
@@ -225,9 +228,9 @@ fn a_backend_that_asks_a_server_issues_nothing_at_once() {
     }
 }
 
-fn issue_due(store: &Store, limit: usize) -> IssuedDue {
+fn issue_due(store: &Store, limit: usize, lease: Option<TimeDelta>) -> IssuedDue {
     let issued = store.claim_transaction("test", false, |tx| {
-        awards::issue_due(tx, limit, issues_at_once().as_ref())
+        awards::issue_due(tx, limit, issues_at_once().as_ref(), lease)
     });
     issued.expect("written")
 }
@@ -245,12 +248,12 @@ fn what_is_due_is_issued_without_a_claim_and_the_rest_left_to_one() {
         };
         change("UPDATE learner SET email = NULL WHERE learner_id = 2");
         change("UPDATE award SET posted = true WHERE learner_id = 3");
-        let issued = issue_due(&store, 10);
-        assert_eq!((issued.awards, issued.more), (1, false));
+        let due = issue_due(&store, 10, None);
+        assert_eq!((due.issued.awards, due.issued.claimed, due.more), (1, vec![], false));
         assert_eq!(database.states(), [(Pending, 3), (Issued, 1)]);
         assert_eq!(store.read("test", outbox::backlog).expect("read").0, 1);
-        assert_eq!(issue_due(&store, 3).awards, 0, "each once");
-        assert!(issue_due(&store, 1).more, "those that are left are due");
+        assert_eq!(issue_due(&store, 3, None).issued.awards, 0, "each once");
+        assert!(issue_due(&store, 1, None).more, "those that are left are due");
     }
 }
 
@@ -263,8 +266,59 @@ fn what_another_holds_is_passed_over() {
     let meanwhile = others.transaction("test", |tx| {
         sql_query("SELECT 1 FROM learner WHERE learner_id = 1 FOR NO KEY UPDATE").execute(tx.conn)?;
         sql_query("SELECT 1 FROM award WHERE learner_id = 2 FOR UPDATE").execute(tx.conn)?;
-        Ok(issue_due(&store, 10).awards)
+        Ok(issue_due(&store, 10, None).issued.awards)
     });
     assert_eq!(meanwhile.expect("read"), 1);
-    assert_eq!(issue_due(&store, 10).awards, 2);
+    assert_eq!(issue_due(&store, 10, None).issued.awards, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_handed_to_the_relay_while_there_is_room() {
+    for database in databases() {
+        let store = database.store();
+        let [one, two] = ["one", "two"].map(|slug| made(&database, slug));
+        database.decide([1, 2], &one);
+        let second = store.transaction("test", |tx| awards::insert_decisions(tx, &[decision(2, &two)]));
+        assert_eq!(second.expect("stored").len(), 1);
+        let wake = Arc::new(Notify::new());
+        let settings = IssueSettings {
+            concurrency: 1,
+            poll: Duration::from_millis(10),
+            adopt_existing: false,
+            public_url: URL.to_owned(),
+        };
+        let metrics = Arc::new(Metrics::new());
+        let (relay, mut handed) = mpsc::channel(1);
+        let issuer = Issuer::new(
+            store.clone(),
+            builtin(),
+            settings,
+            metrics,
+            Arc::default(),
+            wake.clone(),
+        );
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(issuer.handing_over(Some(relay)).run(stop.clone()));
+        wake.notified().await;
+        until("issued", || database.states() == [(Issued, 3)]).await;
+        // Nobody has taken them yet: there is no room for more.
+        database.decide([3], &one);
+        wake.notified().await;
+        let claimed = store.transaction("test", |tx| outbox::claim(tx, 10, LEASE));
+        let whose = |events: &[ClaimedEvent]| -> Vec<i64> {
+            let whose = events.iter().map(|event| event.lease.learner.0);
+            whose.collect()
+        };
+        assert_eq!(
+            whose(&claimed.expect("claimed")),
+            [3],
+            "the rest is claimed, or comes after what is"
+        );
+        let handover: Handover = handed.try_recv().expect("handed over");
+        let mut of = whose(&handover.events);
+        of.sort_unstable();
+        assert_eq!(of, [1, 2], "the first event of each");
+        stop.cancel();
+        task.await.expect("no panic").expect("no error");
+    }
 }

@@ -113,20 +113,25 @@ pub fn issue_at_once(
 }
 
 /// What [`issue_due`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct IssuedDue {
-    /// How many awards.
-    pub awards: usize,
+    /// What was issued.
+    pub issued: IssuedAtOnce,
     /// Others may be due as well.
     pub more: bool,
 }
 
 /// Issues up to `limit` awards that are due, as [`issue_at_once`] does, without a claim. Those that cannot be issued so,
 /// that may have been asked for before, or whose learner another transaction holds, are left to [`super::claim`].
-pub fn issue_due(tx: &mut Tx<'_>, limit: usize, issue: &AtOnce) -> Result<IssuedDue, StoreError> {
+pub fn issue_due(
+    tx: &mut Tx<'_>,
+    limit: usize,
+    issue: &AtOnce,
+    lease: Option<TimeDelta>,
+) -> Result<IssuedDue, StoreError> {
     let (keys, due) = claim::due_and_held(tx, limit)?;
     Ok(IssuedDue {
-        awards: issue_at_once(tx, &keys, issue, None)?.awards,
+        issued: issue_at_once(tx, &keys, issue, lease)?,
         more: due == limit,
     })
 }
