@@ -60,6 +60,7 @@ fn main() {
         std::process::exit(2);
     }
     println!("program: {}", harness::binary::program());
+    harness::postgres::Postgres::share_under_load();
     for (name, run) in ALL {
         if wanted.iter().any(|word| word == name) || (wanted.is_empty() && name != LONG) {
             println!("\n== {name}");

@@ -178,6 +178,11 @@ pub fn publish(topics: &Topics, events: impl Iterator<Item = Vec<u8>>) {
 /// Asks the database until a count is reached; how fast it grew, a second, from the first sight of it to the end.
 /// An error if it was over at once.
 pub fn rate(database: &Database, what: &str, sql: &str, target: u64) -> Result<f64> {
+    rate_seen(database, what, sql, target, Duration::from_millis(100))
+}
+
+/// The same where the look itself takes its time: so much lies between two of them.
+pub fn rate_seen(database: &Database, what: &str, sql: &str, target: u64, pause: Duration) -> Result<f64> {
     let begun = Instant::now();
     let mut first = None;
     loop {
@@ -197,7 +202,7 @@ pub fn rate(database: &Database, what: &str, sql: &str, target: u64) -> Result<f
             return Ok((count - before) as f64 / now.duration_since(start).as_secs_f64());
         }
         assert!(begun.elapsed() < LONG, "{what}: {count} of {target} after {LONG:?}");
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(pause);
     }
 }
 

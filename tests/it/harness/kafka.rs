@@ -93,6 +93,8 @@ impl RealKafka {
             protocols,
             stores,
         } = secure;
+        // By default three seconds: so the members that start at once share out the partitions at once.
+        let delay = if under_load { 1000 } else { 0 };
         let properties = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
@@ -112,7 +114,7 @@ impl RealKafka {
              transaction.state.log.min.isr=1\n\
              share.coordinator.state.topic.replication.factor=1\n\
              share.coordinator.state.topic.min.isr=1\n\
-             group.initial.rebalance.delay.ms=0\n\
+             group.initial.rebalance.delay.ms={delay}\n\
              log.cleaner.dedupe.buffer.size=8388608\n\
              {stores}",
             directory.join("data").display(),

@@ -11,6 +11,10 @@ use super::small_disk::SmallDisk;
 
 static SHARED: OnceLock<Postgres> = OnceLock::new();
 
+/// What a server under load has, as one would run it in production: memory, and checkpoints by the clock.
+#[allow(dead_code, reason = "for the benches")]
+const UNDER_LOAD: &[&str] = &["shared_buffers=2GB", "max_wal_size=8GB"];
+
 /// A cluster of one's own. It ends with this value, the shared one with the tests' process.
 pub struct Postgres {
     binaries: PathBuf,
@@ -18,6 +22,8 @@ pub struct Postgres {
     data: PathBuf,
     port: u16,
     user: Option<String>,
+    /// Beyond what every server of the tests has.
+    settings: &'static [&'static str],
     /// Whether it has a certificate.
     tls: bool,
     server: Option<Process>,
@@ -31,11 +37,21 @@ impl Postgres {
         SHARED.get_or_init(Self::own)
     }
 
+    /// Lets all of this process share a cluster for load; before anybody asks for the shared one.
+    #[allow(dead_code, reason = "for the benches")]
+    pub fn share_under_load() {
+        SHARED.get_or_init(|| Self::own_with(UNDER_LOAD));
+    }
+
     /// A cluster for one test alone, which may stop it.
     pub fn own() -> Self {
+        Self::own_with(&[])
+    }
+
+    fn own_with(settings: &'static [&'static str]) -> Self {
         let user = unprivileged_user();
         let directory = process::directory("postgres", user.as_deref());
-        Self::made(user, directory, None)
+        Self::made(user, directory, None, settings)
     }
 
     /// The same on a disk that the test may fill up; none where no disk can be mounted, as is said on standard error.
@@ -43,10 +59,15 @@ impl Postgres {
         let user = unprivileged_user();
         let directory = process::directory("postgres", user.as_deref());
         let disk = SmallDisk::mount(&directory, user.as_deref())?;
-        Some(Self::made(user, directory, Some(disk)))
+        Some(Self::made(user, directory, Some(disk), &[]))
     }
 
-    fn made(user: Option<String>, directory: PathBuf, disk: Option<SmallDisk>) -> Self {
+    fn made(
+        user: Option<String>,
+        directory: PathBuf,
+        disk: Option<SmallDisk>,
+        settings: &'static [&'static str],
+    ) -> Self {
         let binaries = binaries();
         let data = disk.as_ref().map_or(directory.as_path(), SmallDisk::path).join("data");
         let mut initdb = match &user {
@@ -76,6 +97,7 @@ impl Postgres {
             data,
             port: process::free_port(),
             user,
+            settings,
             tls: false,
             server: None,
             disk,
@@ -157,8 +179,11 @@ impl Postgres {
             "max_connections=300",
             "fsync=on",
             "shared_buffers=64MB",
-        ] {
-            arguments.extend(["-c".to_owned(), setting.to_owned()]);
+        ]
+        .iter()
+        .chain(self.settings)
+        {
+            arguments.extend(["-c".to_owned(), (*setting).to_owned()]);
         }
         if self.tls {
             arguments.extend(["-c".to_owned(), "ssl=on".to_owned()]);
