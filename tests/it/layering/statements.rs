@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// What may stand in a statement besides constants, whose names are in capitals: the files (below `src`), and how it begins.
-const PIECES: [(&str, &[&str]); 10] = [
+const PIECES: [(&str, &[&str]); 11] = [
     // `lock`: how rows are locked in one language, nothing in the other.
     (
         "store/",
@@ -20,6 +20,8 @@ const PIECES: [(&str, &[&str]); 10] = [
     ),
     ("store/comparison.rs", &["when"]),
     ("store/connection.rs", &["preamble"]),
+    // A number.
+    ("store/lane.rs", &["key"]),
     ("store/retention.rs", &["name"]),
     // Numbers, and the numbers of parameters.
     ("store/backfill/slice.rs", &["first", "last", "ids.join("]),
