@@ -22,6 +22,10 @@ use super::status::State;
 /// How long to wait for the group's committed offsets on an assignment.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long to wait for the leaders of the partitions that are kept: longer than one of them keeps a fetch waiting, behind
+/// which it answers.
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What the owner of a consumer is asked and told when partitions move.
 ///
 /// All is called on the thread that polls, from inside a poll (and, when the consumer closes, on
@@ -85,13 +89,20 @@ impl GroupContext {
     fn assign(&self, consumer: &BaseConsumer<Self>, given: &TopicPartitionList) {
         let partitions = list(given);
         let start = self.start(consumer, given, &partitions);
-        let result = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(&start),
-            _ => consumer.assign(&start),
+        let is_incremental = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let result = match is_incremental {
+            true => consumer.incremental_assign(&start),
+            false => consumer.assign(&start),
         };
         if let Err(error) = result {
             warn!("an assignment failed: {error}");
             return;
+        }
+        if is_incremental
+            && !self.state.paused.load(Ordering::Relaxed)
+            && let Err(error) = read_on(consumer, &partitions)
+        {
+            debug!("what is kept is read on a second later: {error}");
         }
         self.state.given(&partitions);
         self.state.observer.answered();
@@ -172,6 +183,26 @@ impl GroupContext {
             "partitions revoked"
         );
     }
+}
+
+/// Lets librdkafka read on at once in the partitions that are kept.
+///
+/// It pauses them while the application is told of an incremental change, throws away what it had fetched, and resumes them
+/// without telling the thread of their broker, which then sleeps for a whole second (`rd_kafka_max_block_ms`). Whatever
+/// is asked of the leaders wakes it.
+fn read_on(consumer: &BaseConsumer<GroupContext>, given: &[TopicPartition]) -> KafkaResult<()> {
+    let mut kept = TopicPartitionList::new();
+    for (topic, partition) in list(&consumer.assignment()?) {
+        if !given.contains(&(topic.clone(), partition)) {
+            kept.add_partition_offset(&topic, partition, Offset::End)?;
+        }
+    }
+    if kept.count() > 0 {
+        // They are not paused by us: this only waits until librdkafka's own resumption has come to pass.
+        consumer.resume(&kept)?;
+        consumer.offsets_for_times(kept, LEADERS_TIMEOUT)?;
+    }
+    Ok(())
 }
 
 /// What Kafka knows of the group's offset in a partition.
