@@ -4,7 +4,7 @@
 //! statement's text never depends on their number, and a connection prepares it once. Diesel's own `sql_query` is
 //! prepared anew each time.
 
-use std::{fmt, io::Write as _, marker::PhantomData, num::TryFromIntError};
+use std::{borrow::Cow, fmt, io::Write as _, marker::PhantomData, num::TryFromIntError};
 
 use chrono::NaiveDateTime;
 use diesel::{
@@ -42,9 +42,9 @@ impl fmt::Debug for Column<'_> {
 ///
 /// `ST` is the SQL type of the rows that it returns.
 pub(super) struct Statement<'a, ST = ()> {
-    before: &'static str,
+    before: Cow<'static, str>,
     columns: Vec<(&'static str, Column<'a>)>,
-    after: &'static str,
+    after: Cow<'static, str>,
     /// What PostgreSQL alone is told at the end, such as `FOR UPDATE`.
     after_on_postgres: &'static str,
     /// A number after that, as part of a [`Compound`].
@@ -55,11 +55,15 @@ pub(super) struct Statement<'a, ST = ()> {
 }
 
 impl<'a, ST> Statement<'a, ST> {
-    pub(super) fn new(before: &'static str, columns: Vec<(&'static str, Column<'a>)>, after: &'static str) -> Self {
+    pub(super) fn new(
+        before: impl Into<Cow<'static, str>>,
+        columns: Vec<(&'static str, Column<'a>)>,
+        after: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
-            before,
+            before: before.into(),
             columns,
-            after,
+            after: after.into(),
             after_on_postgres: "",
             number: None,
             json: String::new(),
@@ -123,7 +127,7 @@ impl<ST> RunQueryDsl<SqliteConnection> for Statement<'_, ST> {}
 
 impl<ST> QueryFragment<Pg> for Statement<'_, ST> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(self.before);
+        out.push_sql(&self.before);
         out.push_sql(" unnest(");
         for (n, (_, column)) in self.columns.iter().enumerate() {
             if n > 0 {
@@ -139,7 +143,7 @@ impl<ST> QueryFragment<Pg> for Statement<'_, ST> {
             out.push_sql(name);
         }
         out.push_sql(") ");
-        out.push_sql(self.after);
+        out.push_sql(&self.after);
         out.push_sql(self.after_on_postgres);
         if let Some(number) = &self.number {
             out.push_bind_param::<BigInt, _>(number)?;
@@ -152,35 +156,38 @@ impl<ST> QueryFragment<Pg> for Statement<'_, ST> {
 ///
 /// Each sees the tables as they were before all of them. They are carried out in no certain order, unless one reads
 /// what another one, named before it, returns.
-pub(super) struct Compound<'a> {
+pub(super) struct Compound<'a, L> {
     parts: Vec<(&'static str, Statement<'a>)>,
-    last: &'static str,
+    last: L,
 }
 
-impl<'a> Compound<'a> {
+impl<'a, L> Compound<'a, L> {
     /// Of these named statements, none of them without rows; `last` reads what they return.
-    pub(super) fn new(parts: Vec<(&'static str, Statement<'a>)>, last: &'static str) -> Self {
+    pub(super) fn new(parts: Vec<(&'static str, Statement<'a>)>, last: L) -> Self {
         Self { parts, last }
     }
 
-    /// Runs it and returns the number that its last part reads.
-    pub(super) fn number(self, conn: &mut PgConnection) -> Result<i64, StoreError> {
-        Ok(RunQueryDsl::get_result(self, conn)?)
+    /// Runs it and returns the rows of its last part.
+    pub(super) fn load<U>(self, conn: &mut PgConnection) -> Result<Vec<U>, StoreError>
+    where
+        Self: LoadQuery<'a, PgConnection, U>,
+    {
+        Ok(RunQueryDsl::load(self, conn)?)
     }
 }
 
-impl QueryId for Compound<'_> {
+impl<L> QueryId for Compound<'_, L> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl Query for Compound<'_> {
-    type SqlType = BigInt;
+impl<L: Query> Query for Compound<'_, L> {
+    type SqlType = L::SqlType;
 }
 
-impl RunQueryDsl<PgConnection> for Compound<'_> {}
+impl<L> RunQueryDsl<PgConnection> for Compound<'_, L> {}
 
-impl QueryFragment<Pg> for Compound<'_> {
+impl<L: QueryFragment<Pg>> QueryFragment<Pg> for Compound<'_, L> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH ");
         for (n, (name, statement)) in self.parts.iter().enumerate() {
@@ -193,14 +200,13 @@ impl QueryFragment<Pg> for Compound<'_> {
             out.push_sql(")");
         }
         out.push_sql(" ");
-        out.push_sql(self.last);
-        Ok(())
+        self.last.walk_ast(out)
     }
 }
 
 impl<ST> QueryFragment<Sqlite> for Statement<'_, ST> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql(self.before);
+        out.push_sql(&self.before);
         out.push_sql(" (SELECT ");
         for (n, (name, _)) in self.columns.iter().enumerate() {
             if n > 0 {
@@ -211,7 +217,7 @@ impl<ST> QueryFragment<Sqlite> for Statement<'_, ST> {
         out.push_sql(" FROM jsonb_each(");
         out.push_bind_param::<Text, _>(&self.json)?;
         out.push_sql(")) AS x ");
-        out.push_sql(self.after);
+        out.push_sql(&self.after);
         Ok(())
     }
 }

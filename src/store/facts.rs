@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDateTime;
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp};
+use diesel::{
+    dsl::sql,
+    sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp},
+};
 
 use super::{
     AnyConnection, StoreError, Tx,
@@ -126,8 +129,8 @@ pub fn write(tx: &mut Tx<'_>, changes: &Changes<'_>) -> Result<(), StoreError> {
                 true => "SELECT 0::bigint",
                 false => "SELECT count(*) FROM l",
             };
-            let made = Compound::new(parts, last).number(conn)?;
-            match usize::try_from(made) == Ok(new_learners.len()) {
+            let made: Vec<i64> = Compound::new(parts, sql::<BigInt>(last)).load(conn)?;
+            match made.first().map(|made| usize::try_from(*made)) == Some(Ok(new_learners.len())) {
                 true => Ok(()),
                 false => Err(learners::MADE_BY_OTHERS),
             }
