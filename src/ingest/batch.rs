@@ -31,7 +31,7 @@ use crate::{
         awards::{self, AwardKey, IssuedAtOnce},
         courses::CourseId,
         dead_letters::{self, NewDeadLetter},
-        event_badges::{self, RulesCache},
+        event_badges::{self, RulesCache, Standing},
         facts, learners, losses,
         outbox::{ClaimedEvent, LEASE, Room},
         positions::{self, NextOffset},
@@ -147,8 +147,8 @@ impl Batch {
         let lease = room.as_ref().map(|_| LEASE);
         let written = store.batch_transaction("ingest", begun, items.len(), lane, |tx| {
             hit(Place::Begun)?;
-            positions::check(tx, &known)?;
-            let done = work(tx, items, rules, settings, memory, lease, dead_letters::insert)?;
+            let standing = event_badges::standing(tx, rules, &known)?;
+            let done = work(tx, items, standing, settings, memory, lease, dead_letters::insert)?;
             positions::store(tx, next)?;
             hit(Place::BeforeCommit)?;
             Ok(done)
@@ -190,14 +190,13 @@ pub(super) struct Worked {
 pub(super) fn work(
     tx: &mut Tx<'_>,
     items: &[&Item],
-    rules: &RulesCache,
+    standing: Standing,
     settings: &Settings,
     memory: &Memory,
     lease: Option<TimeDelta>,
     keep: impl FnOnce(&mut Tx<'_>, &[NewDeadLetter<'_>]) -> Result<(), StoreError>,
 ) -> Result<Worked, StoreError> {
     let mut known = Overlay::new(memory);
-    let standing = event_badges::standing(tx, rules)?;
     let rules = standing.rules.filter(|_| settings.award);
     known.courses(tx, items, standing.by_hand)?;
     let (mut fold, mut outcomes) = fold(tx, items, &known, settings)?;

@@ -15,7 +15,7 @@ use crate::{
         Disposition, Store, StoreError, Tx,
         audit::Actor,
         dead_letters::{self, DeadLetter, NewDeadLetter, NotReplayed, Replay, Replayed},
-        event_badges::RulesCache,
+        event_badges::{self, RulesCache},
     },
     telemetry::Metrics,
     wire::decode::TopicTypes,
@@ -108,7 +108,8 @@ impl Replayer {
             dead_letters::keep_failure(tx, letter.id, reason, message, actor)
         };
         let memory = Memory::default();
-        let outcome = batch::work(tx, &[item], &self.rules, &self.settings, &memory, None, keep)?.outcome;
+        let standing = event_badges::standing(tx, &self.rules, &[])?;
+        let outcome = batch::work(tx, &[item], standing, &self.settings, &memory, None, keep)?.outcome;
         if let Some(refusal) = failed {
             return Ok((Err(refusal), outcome));
         }

@@ -10,18 +10,18 @@ use std::{
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::{
-    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, QueryableByName, RunQueryDsl, Selectable,
-    SelectableHelper,
+    ExpressionMethods, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper,
     connection::SimpleConnection,
-    sql_query,
     sql_types::{BigInt, Integer, Nullable, Timestamp},
 };
 
 pub use self::listed::{count, list, page};
 pub use self::written::{Refused, set, try_out};
 use super::{
-    AnyConnection, StoreError, Tx, connection,
-    prepared::Prepare,
+    AnyConnection, StoreError, Tx,
+    bulk::Statement,
+    connection,
+    positions::{self, NextOffset},
     schema::{badge_class, event_badges_configuration as configuration},
 };
 use crate::domain::{
@@ -86,15 +86,8 @@ pub struct Standing {
     pub by_hand: i64,
 }
 
-#[derive(QueryableByName)]
-struct StandingRow {
-    #[diesel(sql_type = Timestamp)]
-    now: NaiveDateTime,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    by_hand: Option<i64>,
-    #[diesel(sql_type = Nullable<Integer>)]
-    active: Option<i32>,
-}
+type StandingRow = (NaiveDateTime, Option<i64>, Option<i32>, i64);
+type StandingType = (Timestamp, Nullable<BigInt>, Nullable<Integer>, BigInt);
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = configuration)]
@@ -238,25 +231,37 @@ pub fn get(tx: &mut Tx<'_>, id: i32) -> Result<Option<Configuration>, StoreError
 ///
 /// Lines that cannot be used (only an import brings such) are named in the log and left out.
 pub fn active_rules(tx: &mut Tx<'_>, cache: &RulesCache) -> Result<Option<Arc<Rules>>, StoreError> {
-    Ok(standing(tx, cache)?.rules)
+    Ok(standing(tx, cache, &[])?.rules)
 }
 
 /// The rules of the active configuration and the newest entry of the audit log; the time by the database's clock is
 /// known from then on. One statement, as long as no other configuration is activated.
-pub fn standing(tx: &mut Tx<'_>, cache: &RulesCache) -> Result<Standing, StoreError> {
-    let row: StandingRow = sql_query(format!(
-        "/* event_badges::standing */ SELECT {} AS now, (SELECT max(id) FROM audit) AS by_hand, \
+///
+/// Refuses to go on, with [`StoreError::WentBack`], when one of these positions, as a consumer stored them last, is ahead of
+/// what is stored.
+pub fn standing(tx: &mut Tx<'_>, cache: &RulesCache, last: &[NextOffset]) -> Result<Standing, StoreError> {
+    let before = format!(
+        "/* event_badges::standing */ SELECT {}, (SELECT max(id) FROM audit), \
          (SELECT id FROM event_badges_configuration WHERE enabled AND activated_at IS NOT NULL \
-         ORDER BY activated_at DESC, id DESC LIMIT 1) AS active",
+         ORDER BY activated_at DESC, id DESC LIMIT 1), count(p.topic) FROM",
         connection::now_in_sql(tx.conn),
-    ))
-    .prepared()
-    .get_result(tx.conn)?;
-    tx.now.get_or_insert(row.now + tx.clock.skew());
-    let rules = row.active.map(|id| rules_of(tx, id, cache)).transpose()?;
+    );
+    let mut rows: Vec<StandingRow> = Statement::<StandingType>::new(
+        before,
+        positions::columns(last),
+        "LEFT JOIN consumer_position p ON p.topic = x.topic AND p.record_partition = x.record_partition \
+         AND p.next_offset >= x.next_offset",
+    )
+    .load(tx)?;
+    let (now, by_hand, active, kept) = rows.pop().expect("a count is a row");
+    if usize::try_from(kept) != Ok(last.len()) {
+        return Err(StoreError::WentBack);
+    }
+    tx.now.get_or_insert(now + tx.clock.skew());
+    let rules = active.map(|id| rules_of(tx, id, cache)).transpose()?;
     Ok(Standing {
         rules,
-        by_hand: row.by_hand.unwrap_or(0),
+        by_hand: by_hand.unwrap_or(0),
     })
 }
 

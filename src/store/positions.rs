@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, sql_query, sql_types::BigInt};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, RunQueryDsl, sql_query};
 
 use super::{
     StoreError, Tx,
@@ -35,26 +35,12 @@ pub fn store(tx: &mut Tx<'_>, positions: &[NextOffset]) -> Result<(), StoreError
     if positions.is_empty() {
         return Ok(());
     }
-    let mut sorted: Vec<&NextOffset> = positions.iter().collect();
+    let mut sorted = positions.to_vec();
     sorted.sort();
-    let columns = vec![
-        (
-            "topic",
-            Column::Texts(sorted.iter().map(|p| Some(p.topic.as_str())).collect()),
-        ),
-        (
-            "record_partition",
-            Column::Integers(sorted.iter().map(|p| p.partition).collect()),
-        ),
-        (
-            "next_offset",
-            Column::BigInts(sorted.iter().map(|p| p.offset).collect()),
-        ),
-    ];
     Statement::<()>::new(
         "/* positions::store */ INSERT INTO consumer_position (topic, record_partition, next_offset, updated_at) \
          SELECT topic, record_partition, next_offset, CURRENT_TIMESTAMP FROM",
-        columns,
+        columns(&sorted),
         "WHERE true ORDER BY topic, record_partition \
          ON CONFLICT (topic, record_partition) \
          DO UPDATE SET next_offset = excluded.next_offset, updated_at = excluded.updated_at",
@@ -63,13 +49,9 @@ pub fn store(tx: &mut Tx<'_>, positions: &[NextOffset]) -> Result<(), StoreError
     Ok(())
 }
 
-/// Refuses to go on, with [`StoreError::WentBack`], when one of these positions, as this consumer stored them last, is
-/// ahead of what is stored.
-pub fn check(tx: &mut Tx<'_>, last: &[NextOffset]) -> Result<(), StoreError> {
-    if last.is_empty() {
-        return Ok(());
-    }
-    let columns = vec![
+/// The positions as rows to look for.
+pub(super) fn columns(last: &[NextOffset]) -> Vec<(&'static str, Column<'_>)> {
+    vec![
         (
             "topic",
             Column::Texts(last.iter().map(|p| Some(p.topic.as_str())).collect()),
@@ -78,19 +60,8 @@ pub fn check(tx: &mut Tx<'_>, last: &[NextOffset]) -> Result<(), StoreError> {
             "record_partition",
             Column::Integers(last.iter().map(|p| p.partition).collect()),
         ),
-        ("last_offset", Column::BigInts(last.iter().map(|p| p.offset).collect())),
-    ];
-    let kept: Vec<(i64,)> = Statement::<(BigInt,)>::new(
-        "/* positions::check */ SELECT count(*) FROM",
-        columns,
-        "JOIN consumer_position p ON p.topic = x.topic AND p.record_partition = x.record_partition \
-         AND p.next_offset >= x.last_offset",
-    )
-    .load(tx)?;
-    match kept.first() {
-        Some((kept,)) if usize::try_from(*kept) == Ok(last.len()) => Ok(()),
-        _ => Err(StoreError::WentBack),
-    }
+        ("next_offset", Column::BigInts(last.iter().map(|p| p.offset).collect())),
+    ]
 }
 
 /// Every position that is known, by topic and partition.
