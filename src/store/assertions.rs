@@ -7,11 +7,14 @@ use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Integer, Nullable, Text, Timestamp},
 };
-use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{AnyConnection, StoreError, Tx, awards, prepared::Prepare, schema::assertion as assertion_table, unfold};
+use super::{
+    StoreError, Tx, awards,
+    bulk::{Column, Statement},
+    schema::assertion as assertion_table,
+};
 use crate::domain::{LearnerId, award::AwardId, badge_class::BadgeClassId};
 
 /// An assertion that is to be stored.
@@ -76,40 +79,12 @@ pub struct Assertion {
     pub revoked: Option<(DateTime<Utc>, String)>,
 }
 
-#[derive(Serialize)]
-struct NewRow<'a> {
-    learner_id: i64,
-    award_id: Uuid,
-    id: &'a str,
-    badge_class_id: i32,
-    backend: &'a str,
-    backend_id: Option<&'a str>,
-    image_url: &'a str,
-    assertion_url: &'a str,
-    evidence_url: Option<&'a str>,
-    issuer: &'a str,
-    recipient_salt: Option<&'a str>,
-    recipient_hash: Option<&'a str>,
+/// An assertion and what of it is written otherwise than it is kept here.
+pub(super) struct NewRow<'a> {
+    assertion: &'a NewAssertion,
+    award_id: String,
     data: String,
-    created_at: String,
 }
-
-const NEW: &[(&str, &str)] = &[
-    ("learner_id", "bigint"),
-    ("award_id", "text"),
-    ("id", "text"),
-    ("badge_class_id", "integer"),
-    ("backend", "text"),
-    ("backend_id", "text"),
-    ("image_url", "text"),
-    ("assertion_url", "text"),
-    ("evidence_url", "text"),
-    ("issuer", "text"),
-    ("recipient_salt", "text"),
-    ("recipient_hash", "text"),
-    ("data", "text"),
-    ("created_at", "timestamp"),
-];
 
 #[derive(QueryableByName)]
 struct Row {
@@ -144,27 +119,69 @@ struct Row {
 }
 
 /// Stores assertions. The caller holds the rows of the learners and has moved the awards to `issued`.
-pub(super) fn insert(tx: &mut Tx<'_>, assertions: &[&NewAssertion]) -> Result<(), StoreError> {
-    sql_query(inserting(tx.conn, "$1"))
-        .bind::<Text, _>(rows(assertions.iter().copied()))
-        .prepared()
-        .run(tx.conn)?;
+pub(super) fn insert(tx: &mut Tx<'_>, assertions: &[NewAssertion]) -> Result<(), StoreError> {
+    if !assertions.is_empty() {
+        inserting(&rows(assertions.iter())).execute(tx)?;
+    }
     Ok(())
 }
 
-/// The statement of [`insert`], over the [`rows`] in this parameter.
-pub(super) fn inserting(conn: &AnyConnection, parameter: &str) -> String {
-    format!(
-        "/* assertions::insert */ INSERT INTO assertion (learner_id, award_id, id, badge_class_id, backend, \
-         backend_id, image_url, assertion_url, evidence_url, issuer, recipient_salt, recipient_hash, data, created_at) \
-         SELECT x.* FROM {} WHERE true",
-        unfold::rows(conn, parameter, NEW),
-    )
+/// These assertions as [`inserting`] takes them.
+pub(super) fn rows<'a>(assertions: impl Iterator<Item = &'a NewAssertion>) -> Vec<NewRow<'a>> {
+    let row = |assertion: &'a NewAssertion| NewRow {
+        assertion,
+        award_id: assertion.award.0.to_string(),
+        data: assertion.data.to_string(),
+    };
+    assertions.map(row).collect()
 }
 
-/// These assertions as [`inserting`] takes them.
-pub(super) fn rows<'a>(assertions: impl Iterator<Item = &'a NewAssertion>) -> String {
-    unfold::json(&assertions.map(new_row).collect::<Vec<_>>())
+/// The statement of [`insert`].
+pub(super) fn inserting<'a>(rows: &'a [NewRow<'_>]) -> Statement<'a> {
+    let all = || rows.iter().map(|row| row.assertion);
+    let texts = |text: fn(&'a NewAssertion) -> &'a str| Column::Texts(all().map(|one| Some(text(one))).collect());
+    let optional = |text: fn(&'a NewAssertion) -> Option<&'a str>| Column::Texts(all().map(text).collect());
+    let recipient = |one: &'a NewAssertion| one.recipient_hash.as_ref();
+    Statement::new(
+        "/* assertions::insert */ INSERT INTO assertion (learner_id, award_id, id, badge_class_id, backend, \
+         backend_id, image_url, assertion_url, evidence_url, issuer, recipient_salt, recipient_hash, data, created_at) \
+         SELECT x.* FROM",
+        vec![
+            ("learner_id", Column::BigInts(all().map(|one| one.learner.0).collect())),
+            (
+                "award_id",
+                Column::Texts(rows.iter().map(|row| Some(row.award_id.as_str())).collect()),
+            ),
+            ("id", texts(|one| &one.id)),
+            (
+                "badge_class_id",
+                Column::Integers(all().map(|one| one.badge_class.0).collect()),
+            ),
+            ("backend", texts(|one| &one.backend)),
+            ("backend_id", optional(|one| one.backend_id.as_deref())),
+            ("image_url", texts(|one| &one.image_url)),
+            ("assertion_url", texts(|one| &one.assertion_url)),
+            ("evidence_url", optional(|one| one.evidence_url.as_deref())),
+            ("issuer", texts(|one| &one.issuer)),
+            (
+                "recipient_salt",
+                Column::Texts(all().map(|one| Some(recipient(one)?.0.as_str())).collect()),
+            ),
+            (
+                "recipient_hash",
+                Column::Texts(all().map(|one| Some(recipient(one)?.1.as_str())).collect()),
+            ),
+            (
+                "data",
+                Column::Texts(rows.iter().map(|row| Some(row.data.as_str())).collect()),
+            ),
+            (
+                "created_at",
+                Column::Times(all().map(|one| Some(one.created.naive_utc())).collect()),
+            ),
+        ],
+        "",
+    )
 }
 
 /// The assertion of this public id, revoked or not.
@@ -202,26 +219,6 @@ pub fn others(
         .select(assertion_table::backend_id)
         .load(tx.conn)?;
     Ok(ids.into_iter().flatten().collect())
-}
-
-fn new_row(assertion: &NewAssertion) -> NewRow<'_> {
-    let recipient = assertion.recipient_hash.as_ref();
-    NewRow {
-        learner_id: assertion.learner.0,
-        award_id: assertion.award.0,
-        id: &assertion.id,
-        badge_class_id: assertion.badge_class.0,
-        backend: &assertion.backend,
-        backend_id: assertion.backend_id.as_deref(),
-        image_url: &assertion.image_url,
-        assertion_url: &assertion.assertion_url,
-        evidence_url: assertion.evidence_url.as_deref(),
-        issuer: &assertion.issuer,
-        recipient_salt: recipient.map(|(salt, _)| salt.as_str()),
-        recipient_hash: recipient.map(|(_, hash)| hash.as_str()),
-        data: assertion.data.to_string(),
-        created_at: unfold::time(assertion.created.naive_utc()),
-    }
 }
 
 fn assertion(row: Row) -> Result<Assertion, StoreError> {

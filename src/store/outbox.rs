@@ -11,7 +11,12 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{AnyConnection, StoreError, Tx, awards, prepared::Prepare, unfold};
+use super::{
+    AnyConnection, StoreError, Tx, awards,
+    bulk::{Column, Statement},
+    prepared::Prepare,
+    unfold,
+};
 use crate::domain::{LearnerId, award::AwardId};
 
 /// An event that this process may send until its lease runs out.
@@ -122,17 +127,9 @@ struct ClaimedRow {
     event_time: Option<NaiveDateTime>,
 }
 
-#[derive(QueryableByName)]
-struct MarkedRow {
-    #[diesel(sql_type = BigInt)]
-    learner_id: i64,
-    #[diesel(sql_type = Text)]
-    award_id: String,
-    #[diesel(sql_type = Text)]
-    event_type: String,
-    #[diesel(sql_type = Bool)]
-    more: bool,
-}
+/// Whose event, of which award, of which type, and whether the learner has later ones.
+type MarkedRow = (i64, String, String, bool);
+type MarkedType = (BigInt, Text, Text, Bool);
 
 #[derive(QueryableByName)]
 struct BacklogRow {
@@ -140,12 +137,6 @@ struct BacklogRow {
     events: i64,
     #[diesel(sql_type = Nullable<Timestamp>)]
     oldest: Option<NaiveDateTime>,
-}
-
-#[derive(Serialize)]
-struct AwardRef {
-    learner_id: i64,
-    id: String,
 }
 
 /// Takes up to `limit` events that are to be sent, oldest first: of each learner only the first unpublished one, so
@@ -185,38 +176,52 @@ pub fn mark_published(tx: &mut Tx<'_>, leases: &[EventLease]) -> Result<Marked, 
         return Ok(Marked::default());
     }
     let now = tx.now()?;
-    let marked: Vec<MarkedRow> = sql_query(format!(
-        "/* outbox::mark_published */ UPDATE outbox SET published_at = $1, lease_until = NULL FROM {} WHERE {HELD} \
-         RETURNING outbox.learner_id, award_id, event_type, coalesce((SELECT later.published_at IS NULL FROM outbox later \
-         WHERE later.learner_id = outbox.learner_id AND later.seq > outbox.seq ORDER BY later.seq DESC LIMIT 1), false) \
-         AS more",
-        unfold::rows(tx.conn, "$2", HOLDER),
-    ))
-    .bind::<Timestamp, _>(now)
-    .bind::<Text, _>(unfold::json(leases))
-    .prepared()
-    .load(tx.conn)?;
-    let mut awarded: Vec<AwardRef> = marked
+    let marked: Vec<MarkedRow> = Statement::<MarkedType>::new(
+        "/* outbox::mark_published */ UPDATE outbox SET published_at = x.published_at, lease_until = NULL FROM",
+        vec![
+            (
+                "learner_id",
+                Column::BigInts(leases.iter().map(|lease| lease.learner.0).collect()),
+            ),
+            ("seq", Column::BigInts(leases.iter().map(|lease| lease.seq).collect())),
+            (
+                "lease_token",
+                Column::BigInts(leases.iter().map(|lease| lease.token).collect()),
+            ),
+            ("published_at", Column::Times(vec![Some(now); leases.len()])),
+        ],
+        format!(
+            "WHERE {HELD} RETURNING outbox.learner_id, award_id, event_type, \
+             coalesce((SELECT later.published_at IS NULL FROM outbox later \
+             WHERE later.learner_id = outbox.learner_id AND later.seq > outbox.seq ORDER BY later.seq DESC LIMIT 1), false)"
+        ),
+    )
+    .load(tx)?;
+    let mut awarded: Vec<(i64, &str)> = marked
         .iter()
-        .filter(|row| row.event_type == crate::wire::badge_event::BADGE_AWARDED)
-        .map(|row| AwardRef {
-            learner_id: row.learner_id,
-            id: row.award_id.clone(),
-        })
+        .filter(|(_, _, event_type, _)| event_type == crate::wire::badge_event::BADGE_AWARDED)
+        .map(|(learner, award, _, _)| (*learner, award.as_str()))
         .collect();
-    awarded.sort_by(|a, b| (a.learner_id, &a.id).cmp(&(b.learner_id, &b.id)));
-    sql_query(format!(
-        "/* outbox::mark_published */ UPDATE award SET state = 'published', updated_at = $1 FROM {} \
-         WHERE award.learner_id = x.learner_id AND award.id = x.id AND award.state = 'issued'",
-        unfold::rows(tx.conn, "$2", &[("learner_id", "bigint"), ("id", "text")]),
-    ))
-    .bind::<Timestamp, _>(now)
-    .bind::<Text, _>(unfold::json(&awarded))
-    .prepared()
-    .run(tx.conn)?;
+    awarded.sort_unstable();
+    Statement::<()>::new(
+        "/* outbox::mark_published */ UPDATE award SET state = 'published', updated_at = x.published_at FROM",
+        vec![
+            (
+                "learner_id",
+                Column::BigInts(awarded.iter().map(|(learner, _)| *learner).collect()),
+            ),
+            (
+                "id",
+                Column::Texts(awarded.iter().map(|(_, award)| Some(*award)).collect()),
+            ),
+            ("published_at", Column::Times(vec![Some(now); awarded.len()])),
+        ],
+        "WHERE award.learner_id = x.learner_id AND award.id = x.id AND award.state = 'issued'",
+    )
+    .execute(tx)?;
     Ok(Marked {
         events: marked.len(),
-        more: marked.iter().any(|row| row.more),
+        more: marked.iter().any(|(.., more)| *more),
     })
 }
 

@@ -3,65 +3,30 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{NaiveDateTime, TimeDelta};
-use diesel::{
-    QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Nullable, Text, Timestamp},
-};
-use serde::Serialize;
-use uuid::Uuid;
+use diesel::sql_types::{BigInt, Nullable, Text, Timestamp};
 
 use super::{AwardKey, ClaimedAward, Completed, claim};
 use crate::store::{
     AnyConnection, StoreError, Tx, assertions,
+    bulk::{Column, Compound, Statement},
     outbox::{self, ClaimedEvent, EventLease},
-    prepared::Prepare,
-    unfold,
 };
 
-#[derive(Serialize)]
+/// Of an outgoing event what is not in what it tells of.
 struct OutboxRow<'a> {
-    learner_id: i64,
+    done: &'a Completed,
+    award_id: String,
     /// By how much its number is less than the learner's next one.
     back: i64,
     is_first: bool,
-    event_id: &'a str,
-    event_type: &'a str,
-    award_id: String,
-    payload: &'a str,
-    event_time: Option<String>,
 }
-
-const OUTBOX: &[(&str, &str)] = &[
-    ("learner_id", "bigint"),
-    ("back", "bigint"),
-    ("is_first", "boolean"),
-    ("event_id", "text"),
-    ("event_type", "text"),
-    ("award_id", "text"),
-    ("payload", "text"),
-    ("event_time", "timestamp"),
-];
 
 /// The lease with which an event is written; each later one counts on.
 const FIRST_TOKEN: i64 = 1;
 
-#[derive(Serialize)]
-struct Numbers {
-    learner_id: i64,
-    events: i64,
-}
-
-const NUMBERS: &[(&str, &str)] = &[("learner_id", "bigint"), ("events", "bigint")];
-
-#[derive(QueryableByName)]
-struct WrittenRow {
-    #[diesel(sql_type = BigInt)]
-    seq: i64,
-    #[diesel(sql_type = Text)]
-    event_id: String,
-    #[diesel(sql_type = Nullable<Timestamp>)]
-    lease_until: Option<NaiveDateTime>,
-}
+/// What is known of an event once it is written: its number, its id, and until when it is claimed.
+type Written = (i64, String, Option<NaiveDateTime>);
+type WrittenType = (BigInt, Text, Nullable<Timestamp>);
 
 /// What was issued at once.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -100,7 +65,7 @@ pub fn issue_at_once(
         .iter()
         .map(|(award, _)| AtOnceRow {
             learner_id: award.learner.0,
-            id: award.award.0,
+            id: award.award.0.to_string(),
             recipient: &award.recipient,
         })
         .collect();
@@ -137,14 +102,11 @@ pub fn issue_due(
 }
 
 /// An award that is issued in the transaction that takes it.
-#[derive(Serialize)]
 pub(super) struct AtOnceRow<'a> {
     learner_id: i64,
-    id: Uuid,
+    id: String,
     recipient: &'a str,
 }
-
-const AT_ONCE: &[(&str, &str)] = &[("learner_id", "bigint"), ("id", "text"), ("recipient", "text")];
 
 /// Moves the awards that are issued `at_once` on, and stores the assertions and outgoing events of all that was `issued`,
 /// numbered on from the last of each learner. Returns the events that are claimed, none without a `lease`.
@@ -159,99 +121,126 @@ pub(super) fn store_issued(
     for done in issued {
         *left.entry(done.assertion.learner.0).or_default() += 1;
     }
-    let numbers = left.iter().map(|(learner_id, events)| Numbers {
-        learner_id: *learner_id,
-        events: *events,
-    });
-    let numbers: Vec<Numbers> = numbers.collect();
+    let counting_on = counting_on(&left);
     let mut firsts = HashSet::new();
-    let outbox = issued.iter().map(|done| outbox_row(done, &mut left, &mut firsts));
-    let outbox: Vec<OutboxRow<'_>> = outbox.collect();
-    let assertions = issued.iter().map(|done| &done.assertion);
-
+    let outbox: Vec<OutboxRow<'_>> = issued
+        .iter()
+        .map(|done| outbox_row(done, &mut left, &mut firsts))
+        .collect();
+    let assertions = assertions::rows(issued.iter().map(|done| &done.assertion));
     let lease_until = lease.map(|lease| now + lease);
-    let written: Vec<WrittenRow> = match tx.conn {
-        AnyConnection::Postgres(_) => {
+
+    let mut parts = Vec::new();
+    if !at_once.is_empty() {
+        parts.push(("a", moving(at_once, now)));
+    }
+    parts.push(("s", assertions::inserting(&assertions)));
+    let written: Vec<Written> = match tx.conn {
+        AnyConnection::Postgres(conn) => {
             // In one round trip.
-            let sql = format!(
-                "WITH a AS ({}), s AS ({}), n AS ({} RETURNING learner.learner_id, learner.next_seq) {}",
-                moving(tx.conn, ["$1", "$2"]),
-                assertions::inserting(tx.conn, "$3"),
-                counting_on(tx.conn, "$4"),
-                announcing(tx.conn, "n", ["$1", "$5", "$6", "$7"]),
-            );
-            sql_query(sql)
-                .bind::<Timestamp, _>(now)
-                .bind::<Text, _>(unfold::json(at_once))
-                .bind::<Text, _>(assertions::rows(assertions))
-                .bind::<Text, _>(unfold::json(&numbers))
-                .bind::<BigInt, _>(FIRST_TOKEN)
-                .bind::<Nullable<Timestamp>, _>(lease_until)
-                .bind::<Text, _>(unfold::json(&outbox))
-                .prepared()
-                .load(tx.conn)?
+            let returning = " RETURNING learner.learner_id, learner.next_seq";
+            parts.push(("n", counting_on.on_postgres(returning)));
+            Compound::new(parts, announcing(NUMBERED_BY_PART, &outbox, now, lease_until)).load(conn)?
         }
         AnyConnection::Sqlite(_) => {
-            sql_query(moving(tx.conn, ["$1", "$2"]))
-                .bind::<Timestamp, _>(now)
-                .bind::<Text, _>(unfold::json(at_once))
-                .prepared()
-                .run(tx.conn)?;
-            sql_query(assertions::inserting(tx.conn, "$1"))
-                .bind::<Text, _>(assertions::rows(assertions))
-                .prepared()
-                .run(tx.conn)?;
-            sql_query(counting_on(tx.conn, "$1"))
-                .bind::<Text, _>(unfold::json(&numbers))
-                .prepared()
-                .run(tx.conn)?;
-            sql_query(announcing(tx.conn, "learner", ["$1", "$2", "$3", "$4"]))
-                .bind::<Timestamp, _>(now)
-                .bind::<BigInt, _>(FIRST_TOKEN)
-                .bind::<Nullable<Timestamp>, _>(lease_until)
-                .bind::<Text, _>(unfold::json(&outbox))
-                .prepared()
-                .load(tx.conn)?
+            for (_, statement) in parts {
+                statement.execute(tx)?;
+            }
+            counting_on.execute(tx)?;
+            announcing(NUMBERED_BY_TABLE, &outbox, now, lease_until).load(tx)?
         }
     };
-    let claimed = written.into_iter().filter(|row| row.lease_until.is_some());
-    let numbers: HashMap<String, i64> = claimed.map(|row| (row.event_id, row.seq)).collect();
+    let claimed = written.into_iter().filter(|(_, _, lease_until)| lease_until.is_some());
+    let numbers: HashMap<String, i64> = claimed.map(|(seq, event_id, _)| (event_id, seq)).collect();
     let claimed = issued
         .iter()
         .filter_map(|done| Some((done, *numbers.get(&done.event_id)?)));
     claimed.map(|(done, seq)| claimed_event(done, seq, now)).collect()
 }
 
-fn moving(conn: &AnyConnection, [now, rows]: [&str; 2]) -> String {
-    format!(
+fn moving<'a>(rows: &'a [AtOnceRow<'_>], now: NaiveDateTime) -> Statement<'a> {
+    Statement::new(
         "/* awards::issue_at_once */ UPDATE award SET state = 'issued', state_reason = NULL, posted = true, \
-         attempts = attempts + 1, lease_token = lease_token + 1, first_post_at = coalesce(first_post_at, {now}), \
-         recipient = x.recipient, next_attempt_at = {now}, updated_at = {now} FROM {} \
-         WHERE award.learner_id = x.learner_id AND award.id = x.id",
-        unfold::rows(conn, rows, AT_ONCE),
+         attempts = attempts + 1, lease_token = lease_token + 1, first_post_at = coalesce(first_post_at, x.issued_at), \
+         recipient = x.recipient, next_attempt_at = x.issued_at, updated_at = x.issued_at FROM",
+        vec![
+            (
+                "learner_id",
+                Column::BigInts(rows.iter().map(|row| row.learner_id).collect()),
+            ),
+            (
+                "id",
+                Column::Texts(rows.iter().map(|row| Some(row.id.as_str())).collect()),
+            ),
+            (
+                "recipient",
+                Column::Texts(rows.iter().map(|row| Some(row.recipient)).collect()),
+            ),
+            ("issued_at", Column::Times(vec![Some(now); rows.len()])),
+        ],
+        "WHERE award.learner_id = x.learner_id AND award.id = x.id",
     )
 }
 
-fn counting_on(conn: &AnyConnection, rows: &str) -> String {
-    format!(
-        "/* awards::complete */ UPDATE learner SET next_seq = next_seq + x.events FROM {} \
-         WHERE learner.learner_id = x.learner_id",
-        unfold::rows(conn, rows, NUMBERS),
+/// Of each of these learners so many events are numbered.
+fn counting_on(events: &BTreeMap<i64, i64>) -> Statement<'static> {
+    Statement::new(
+        "/* awards::complete */ UPDATE learner SET next_seq = next_seq + x.events FROM",
+        vec![
+            ("learner_id", Column::BigInts(events.keys().copied().collect())),
+            ("events", Column::BigInts(events.values().copied().collect())),
+        ],
+        "WHERE learner.learner_id = x.learner_id",
     )
 }
 
-/// The statement that writes outgoing events; `next` names a table of the learners' next numbers, as they are after these.
-fn announcing(conn: &AnyConnection, next: &str, [now, token, lease, rows]: [&str; 4]) -> String {
+/// What adds to outgoing events the learners' next numbers, as they are after these; and what is asked of them.
+const NUMBERED_BY_PART: &str = "JOIN n ON n.learner_id = x.learner_id RETURNING seq, event_id, lease_until";
+const NUMBERED_BY_TABLE: &str =
+    "CROSS JOIN learner n WHERE n.learner_id = x.learner_id RETURNING seq, event_id, lease_until";
+
+/// The statement that writes outgoing events.
+fn announcing<'a>(
+    numbered: &'static str,
+    rows: &'a [OutboxRow<'_>],
+    now: NaiveDateTime,
+    lease_until: Option<NaiveDateTime>,
+) -> Statement<'a, WrittenType> {
+    let all = || rows.iter().map(|row| row.done);
+    let texts = |text: fn(&'a Completed) -> &'a str| Column::Texts(all().map(|done| Some(text(done))).collect());
     // Whoever writes events of a learner holds the learner's row: none that is earlier can still be on its way here.
-    format!(
+    Statement::new(
         "/* awards::complete */ INSERT INTO outbox (learner_id, seq, event_id, event_type, award_id, payload, event_time, \
          created_at, lease_token, lease_until) SELECT x.learner_id, n.next_seq - x.back, x.event_id, x.event_type, \
-         x.award_id, x.payload, x.event_time, {now}, {token}, \
+         x.award_id, x.payload, x.event_time, x.created_at, x.lease_token, \
          CASE WHEN x.is_first AND coalesce((SELECT e.published_at IS NOT NULL FROM outbox e \
-         WHERE e.learner_id = x.learner_id ORDER BY e.seq DESC LIMIT 1), true) THEN {lease} END \
-         FROM {} JOIN {next} n ON n.learner_id = x.learner_id \
-         WHERE true RETURNING seq, event_id, lease_until",
-        unfold::rows(conn, rows, OUTBOX),
+         WHERE e.learner_id = x.learner_id ORDER BY e.seq DESC LIMIT 1), true) THEN x.lease_until END FROM",
+        vec![
+            (
+                "learner_id",
+                Column::BigInts(all().map(|done| done.assertion.learner.0).collect()),
+            ),
+            ("back", Column::BigInts(rows.iter().map(|row| row.back).collect())),
+            (
+                "is_first",
+                Column::Bools(rows.iter().map(|row| Some(row.is_first)).collect()),
+            ),
+            ("event_id", texts(|done| &done.event_id)),
+            ("event_type", texts(|done| &done.event_type)),
+            (
+                "award_id",
+                Column::Texts(rows.iter().map(|row| Some(row.award_id.as_str())).collect()),
+            ),
+            ("payload", texts(|done| &done.payload)),
+            (
+                "event_time",
+                Column::Times(all().map(|done| Some(done.event_time?.naive_utc())).collect()),
+            ),
+            ("created_at", Column::Times(vec![Some(now); rows.len()])),
+            ("lease_token", Column::BigInts(vec![FIRST_TOKEN; rows.len()])),
+            ("lease_until", Column::Times(vec![lease_until; rows.len()])),
+        ],
+        numbered,
     )
 }
 
@@ -277,13 +266,9 @@ fn outbox_row<'a>(done: &'a Completed, left: &mut BTreeMap<i64, i64>, firsts: &m
     let back = *left;
     *left -= 1;
     OutboxRow {
-        learner_id,
+        done,
+        award_id: done.assertion.award.0.to_string(),
         back,
         is_first: firsts.insert(learner_id),
-        event_id: &done.event_id,
-        event_type: &done.event_type,
-        award_id: done.assertion.award.0.to_string(),
-        payload: &done.payload,
-        event_time: done.event_time.map(|time| unfold::time(time.naive_utc())),
     }
 }

@@ -145,7 +145,7 @@ pub fn take_assertions(
         // Somebody else moved one of them in the meantime: look again.
         return Err(StoreError::Contention { sqlstate: "40001" });
     }
-    assertions::insert(tx, &kept.iter().collect::<Vec<_>>())?;
+    assertions::insert(tx, &kept)?;
     if !retired.is_empty() {
         retirement::revoke_assertions(tx, &unfold::json(&retired))?;
     }
