@@ -9,7 +9,6 @@ use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp},
 };
-use serde::Serialize;
 
 pub(super) use self::unclaimed::{due_and_held, these};
 use super::{IS_RETIRED, award_id, award_state};
@@ -22,6 +21,7 @@ use crate::{
     failpoint::{Place, hit},
     store::{
         AnyConnection, StoreError, Tx,
+        bulk::{Column, Statement},
         prepared::Prepare,
         retirement::{self, MAYBE_ISSUED},
         unfold,
@@ -149,25 +149,12 @@ struct DueRow {
     backend_image_url: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Taken<'a> {
-    learner_id: i64,
-    id: &'a str,
-    recipient: &'a str,
-}
-
 #[derive(QueryableByName)]
 struct ExpiredRow {
     #[diesel(sql_type = Text)]
     id: String,
     #[diesel(sql_type = Text)]
     state: String,
-}
-
-#[derive(QueryableByName)]
-struct LearnerRow {
-    #[diesel(sql_type = BigInt)]
-    learner_id: i64,
 }
 
 /// Takes up to `limit` awards that are due and says all that issuing them needs; what may have been sent goes first.
@@ -256,63 +243,56 @@ fn block(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[DueRow]) -> Result<(), Sto
     let mut learners: Vec<i64> = rows.iter().map(|row| row.learner_id).collect();
     learners.sort_unstable();
     learners.dedup();
-    let held: HashSet<i64> = sql_query(format!(
-        "/* awards::claim */ SELECT learner_id FROM learner WHERE learner_id IN {} AND email IS NULL \
-         ORDER BY learner_id {}",
-        unfold::integers(tx.conn, "$1"),
-        unfold::skip_locked(tx.conn),
-    ))
-    .bind::<Text, _>(unfold::json(&learners))
-    .prepared()
-    .load::<LearnerRow>(tx.conn)?
-    .into_iter()
-    .map(|row| row.learner_id)
-    .collect();
-    let blocked: Vec<Taken<'_>> = rows
-        .iter()
-        .filter(|row| held.contains(&row.learner_id))
-        .map(|row| Taken {
-            learner_id: row.learner_id,
-            id: &row.award_id,
-            recipient: "",
-        })
-        .collect();
-    sql_query(format!(
-        "/* awards::claim */ UPDATE award SET state = 'blocked', state_reason = 'no_email', updated_at = $1 \
-         FROM {} WHERE award.learner_id = x.learner_id AND award.id = x.id",
-        unfold::rows(tx.conn, "$2", TAKEN),
-    ))
-    .bind::<Timestamp, _>(now)
-    .bind::<Text, _>(unfold::json(&blocked))
-    .prepared()
-    .run(tx.conn)?;
+    let held: Vec<i64> = Statement::<BigInt>::new(
+        "/* awards::claim */ SELECT l.learner_id FROM",
+        vec![("learner_id", Column::BigInts(learners))],
+        "CROSS JOIN learner l WHERE l.learner_id = x.learner_id AND l.email IS NULL ORDER BY l.learner_id",
+    )
+    .on_postgres(" FOR UPDATE OF l SKIP LOCKED")
+    .load(tx)?;
+    let held: HashSet<i64> = held.into_iter().collect();
+    let blocked: Vec<&DueRow> = rows.iter().filter(|row| held.contains(&row.learner_id)).collect();
+    let mut columns = keys(&blocked);
+    columns.push(("blocked_at", Column::Times(vec![Some(now); blocked.len()])));
+    Statement::<()>::new(
+        "/* awards::claim */ UPDATE award SET state = 'blocked', state_reason = 'no_email', updated_at = x.blocked_at FROM",
+        columns,
+        "WHERE award.learner_id = x.learner_id AND award.id = x.id",
+    )
+    .execute(tx)?;
     Ok(())
 }
 
-const TAKEN: &[(&str, &str)] = &[("learner_id", "bigint"), ("id", "text"), ("recipient", "text")];
+fn keys<'a>(rows: &[&'a DueRow]) -> Vec<(&'static str, Column<'a>)> {
+    vec![
+        (
+            "learner_id",
+            Column::BigInts(rows.iter().map(|row| row.learner_id).collect()),
+        ),
+        (
+            "id",
+            Column::Texts(rows.iter().map(|row| Some(row.award_id.as_str())).collect()),
+        ),
+    ]
+}
 
 /// While an award is `issuing` its due time is the end of its lease: one index then serves every state.
 fn take(tx: &mut Tx<'_>, now: NaiveDateTime, lease: TimeDelta, rows: &[DueRow]) -> Result<(), StoreError> {
-    let taken: Vec<Taken<'_>> = rows
-        .iter()
-        .map(|row| Taken {
-            learner_id: row.learner_id,
-            id: &row.award_id,
-            recipient: row.recipient.as_deref().unwrap_or_default(),
-        })
-        .collect();
-    sql_query(format!(
+    let mut columns = keys(&rows.iter().collect::<Vec<_>>());
+    columns.push((
+        "recipient",
+        Column::Texts(rows.iter().map(|row| row.recipient.as_deref()).collect()),
+    ));
+    columns.push(("taken_at", Column::Times(vec![Some(now); rows.len()])));
+    columns.push(("lease_until", Column::Times(vec![Some(now + lease); rows.len()])));
+    Statement::<()>::new(
         "/* awards::claim */ UPDATE award SET state = 'issuing', state_reason = NULL, attempts = attempts + 1, \
-         lease_token = lease_token + 1, lease_until = $1, next_attempt_at = $1, \
-         first_post_at = coalesce(first_post_at, $2), recipient = x.recipient, updated_at = $2 \
-         FROM {} WHERE award.learner_id = x.learner_id AND award.id = x.id",
-        unfold::rows(tx.conn, "$3", TAKEN),
-    ))
-    .bind::<Timestamp, _>(now + lease)
-    .bind::<Timestamp, _>(now)
-    .bind::<Text, _>(unfold::json(&taken))
-    .prepared()
-    .run(tx.conn)?;
+         lease_token = lease_token + 1, lease_until = x.lease_until, next_attempt_at = x.lease_until, \
+         first_post_at = coalesce(first_post_at, x.taken_at), recipient = x.recipient, updated_at = x.taken_at FROM",
+        columns,
+        "WHERE award.learner_id = x.learner_id AND award.id = x.id",
+    )
+    .execute(tx)?;
     Ok(())
 }
 

@@ -3,11 +3,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use diesel::{
-    QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Bool, Text, Timestamp},
-};
-use serde::Serialize;
+use diesel::sql_types::{BigInt, Bool, Text};
 use serde_json::json;
 
 use super::{AwardKey, IS_RETIRED, at_once::store_issued, award_id};
@@ -17,10 +13,10 @@ use crate::{
         award::{AwardId, AwardState},
     },
     store::{
-        AnyConnection, StoreError, Tx,
+        StoreError, Tx,
         assertions::NewAssertion,
+        bulk::{Column, Statement},
         losses,
-        prepared::Prepare,
         retirement::{self, MAYBE_ISSUED},
         unfold,
     },
@@ -67,49 +63,21 @@ pub struct Step {
     pub error: Option<String>,
 }
 
-#[derive(Serialize)]
 struct StepRow<'a> {
     learner_id: i64,
     id: String,
     lease_token: i64,
     state: &'static str,
     state_reason: Option<&'a str>,
-    next_attempt_at: Option<String>,
+    next_attempt_at: NaiveDateTime,
     posted: bool,
     uncounted: i32,
     error: Option<&'a str>,
 }
 
-const STEP: &[(&str, &str)] = &[
-    ("learner_id", "bigint"),
-    ("id", "text"),
-    ("lease_token", "bigint"),
-    ("state", "text"),
-    ("state_reason", "text"),
-    ("next_attempt_at", "timestamp"),
-    ("posted", "boolean"),
-    ("uncounted", "integer"),
-    ("error", "text"),
-];
-
-#[derive(QueryableByName)]
-struct MovedRow {
-    #[diesel(sql_type = BigInt)]
-    learner_id: i64,
-    #[diesel(sql_type = Text)]
-    id: String,
-    /// Its learner has retired, and nobody looks any more what came of it.
-    #[diesel(sql_type = Bool)]
-    maybe_issued: bool,
-}
-
-#[derive(QueryableByName)]
-struct LearnerRow {
-    #[diesel(sql_type = BigInt)]
-    learner_id: i64,
-    #[diesel(sql_type = Bool)]
-    retired: bool,
-}
+/// Whose award, which, and whether its learner has retired, so that nobody looks any more what came of it.
+type MovedRow = (i64, String, bool);
+type MovedType = (BigInt, Text, Bool);
 
 /// Stores what was issued: state, assertion and outgoing event, all or none. Returns the awards that were written;
 /// the others had lost their lease. What was issued to a learner who retired meanwhile is stored without anything
@@ -120,12 +88,9 @@ pub fn complete(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<AwardKey
     }
     let now = tx.now()?;
     let held = lock_learners(tx, completed)?;
-    let retired: HashSet<i64> = held
-        .iter()
-        .filter(|row| row.retired)
-        .map(|row| row.learner_id)
-        .collect();
-    let steps: Vec<StepRow<'_>> = completed.iter().map(issued_step).collect();
+    let retired = held.into_iter().filter(|(_, retired)| *retired);
+    let retired: HashSet<i64> = retired.map(|(learner, _)| learner).collect();
+    let steps: Vec<StepRow<'_>> = completed.iter().map(|done| issued_step(done, now)).collect();
     let written: HashSet<AwardKey> = fenced(tx, now, &steps)?.into_iter().collect();
     let kept: Vec<Cow<'_, Completed>> = completed
         .iter()
@@ -163,7 +128,7 @@ pub fn apply_steps(tx: &mut Tx<'_>, steps: &[Step]) -> Result<Vec<AwardKey>, Sto
             lease_token: step.lease_token,
             state: step.state.as_str(),
             state_reason: step.reason,
-            next_attempt_at: Some(unfold::time(now + step.after)),
+            next_attempt_at: now + step.after,
             posted: step.posted,
             uncounted: i32::from(!step.counted),
             error: step.error.as_deref(),
@@ -194,60 +159,89 @@ fn without_person(done: &Completed) -> Completed {
     }
 }
 
-fn lock_learners(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<LearnerRow>, StoreError> {
+/// The learners, whose rows are held from then on, and who of them has retired.
+fn lock_learners(tx: &mut Tx<'_>, completed: &[Completed]) -> Result<Vec<(i64, bool)>, StoreError> {
     let mut learners: Vec<i64> = completed.iter().map(|done| done.assertion.learner.0).collect();
     learners.sort_unstable();
     learners.dedup();
-    let lock = match tx.conn {
-        AnyConnection::Postgres(_) => "FOR NO KEY UPDATE",
-        AnyConnection::Sqlite(_) => "",
-    };
-    Ok(sql_query(format!(
-        "/* awards::complete */ SELECT learner_id, (retired_at IS NOT NULL) AS retired FROM learner WHERE learner_id IN {} \
-         ORDER BY learner_id {lock}",
-        unfold::integers(tx.conn, "$1"),
-    ))
-    .bind::<Text, _>(unfold::json(&learners))
-    .prepared()
-    .load(tx.conn)?)
+    Statement::<(BigInt, Bool)>::new(
+        "/* awards::complete */ SELECT l.learner_id, (l.retired_at IS NOT NULL) FROM",
+        vec![("learner_id", Column::BigInts(learners))],
+        "CROSS JOIN learner l WHERE l.learner_id = x.learner_id ORDER BY l.learner_id",
+    )
+    .on_postgres(" FOR NO KEY UPDATE OF l")
+    .load(tx)
 }
 
-fn issued_step(done: &Completed) -> StepRow<'_> {
+fn issued_step(done: &Completed, now: NaiveDateTime) -> StepRow<'_> {
     StepRow {
         learner_id: done.assertion.learner.0,
         id: done.assertion.award.0.to_string(),
         lease_token: done.lease_token,
         state: AwardState::Issued.as_str(),
         state_reason: None,
-        next_attempt_at: None,
+        next_attempt_at: now,
         posted: true,
         uncounted: 0,
         error: None,
     }
 }
 
-fn fenced(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[StepRow<'_>]) -> Result<Vec<AwardKey>, StoreError> {
-    let moved: Vec<MovedRow> = sql_query(format!(
-        "/* awards::fenced */ UPDATE award SET \
-         state = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' THEN 'cancelled' ELSE x.state END, \
-         state_reason = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' THEN award.state_reason ELSE x.state_reason END, \
-         next_attempt_at = coalesce(x.next_attempt_at, $1), posted = (award.posted OR x.posted), \
-         attempts = attempts - x.uncounted, lease_until = NULL, \
-         last_error = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' AND (award.posted OR x.posted) \
-         THEN '{MAYBE_ISSUED}' WHEN {IS_RETIRED} THEN NULL ELSE coalesce(x.error, last_error) END, \
-         updated_at = $1 FROM {} WHERE award.learner_id = x.learner_id AND award.id = x.id \
-         AND award.state = 'issuing' AND award.lease_token = x.lease_token RETURNING award.learner_id, award.id, \
-         (award.state = 'cancelled' AND award.last_error IS NOT NULL) AS maybe_issued",
-        unfold::rows(tx.conn, "$2", STEP),
-    ))
-    .bind::<Timestamp, _>(now)
-    .bind::<Text, _>(unfold::json(rows))
-    .prepared()
-    .load(tx.conn)?;
-    let maybe_issued = moved.iter().filter(|row| row.maybe_issued);
-    retirement::warn_of_maybe_issued(maybe_issued.map(|row| row.id.as_str()));
+fn fenced<'a>(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[StepRow<'a>]) -> Result<Vec<AwardKey>, StoreError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let texts = |text: fn(&StepRow<'a>) -> Option<&'a str>| Column::Texts(rows.iter().map(text).collect());
+    let moved: Vec<MovedRow> = Statement::<MovedType>::new(
+        format!(
+            "/* awards::fenced */ UPDATE award SET \
+             state = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' THEN 'cancelled' ELSE x.state END, \
+             state_reason = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' THEN award.state_reason ELSE x.state_reason END, \
+             next_attempt_at = x.next_attempt_at, posted = (award.posted OR x.posted), \
+             attempts = attempts - x.uncounted, lease_until = NULL, \
+             last_error = CASE WHEN {IS_RETIRED} AND x.state <> 'issued' AND (award.posted OR x.posted) \
+             THEN '{MAYBE_ISSUED}' WHEN {IS_RETIRED} THEN NULL ELSE coalesce(x.error, last_error) END, \
+             updated_at = x.moved_at FROM"
+        ),
+        vec![
+            (
+                "learner_id",
+                Column::BigInts(rows.iter().map(|row| row.learner_id).collect()),
+            ),
+            (
+                "id",
+                Column::Texts(rows.iter().map(|row| Some(row.id.as_str())).collect()),
+            ),
+            (
+                "lease_token",
+                Column::BigInts(rows.iter().map(|row| row.lease_token).collect()),
+            ),
+            ("state", texts(|row| Some(row.state))),
+            ("state_reason", texts(|row| row.state_reason)),
+            (
+                "next_attempt_at",
+                Column::Times(rows.iter().map(|row| Some(row.next_attempt_at)).collect()),
+            ),
+            (
+                "posted",
+                Column::Bools(rows.iter().map(|row| Some(row.posted)).collect()),
+            ),
+            (
+                "uncounted",
+                Column::Integers(rows.iter().map(|row| row.uncounted).collect()),
+            ),
+            ("error", texts(|row| row.error)),
+            ("moved_at", Column::Times(vec![Some(now); rows.len()])),
+        ],
+        "WHERE award.learner_id = x.learner_id AND award.id = x.id AND award.state = 'issuing' \
+         AND award.lease_token = x.lease_token RETURNING award.learner_id, award.id, \
+         (award.state = 'cancelled' AND award.last_error IS NOT NULL)",
+    )
+    .load(tx)?;
+    let maybe_issued = moved.iter().filter(|(.., maybe_issued)| *maybe_issued);
+    retirement::warn_of_maybe_issued(maybe_issued.map(|(_, id, _)| id.as_str()));
     moved
         .iter()
-        .map(|row| Ok((LearnerId(row.learner_id), award_id(&row.id)?)))
+        .map(|(learner, id, _)| Ok((LearnerId(*learner), award_id(id)?)))
         .collect()
 }

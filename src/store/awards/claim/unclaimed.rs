@@ -4,16 +4,20 @@ use std::collections::HashSet;
 
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Text, Timestamp},
+    sql_types::{BigInt, Text, Timestamp, Untyped},
 };
 
 use super::{
     super::{AwardKey, award_id},
-    ClaimedAward, DueRow, LearnerRow, TAKEN, Taken, WHOLE, claimed,
+    ClaimedAward, DueRow, WHOLE, claimed,
 };
 use crate::{
     domain::LearnerId,
-    store::{AnyConnection, StoreError, Tx, prepared::Prepare, unfold},
+    store::{
+        AnyConnection, StoreError, Tx,
+        bulk::{Column, Statement},
+        prepared::Prepare,
+    },
 };
 
 #[derive(QueryableByName)]
@@ -30,28 +34,25 @@ struct DueKey {
 pub(in crate::store::awards) fn these(tx: &mut Tx<'_>, awards: &[AwardKey]) -> Result<Vec<ClaimedAward>, StoreError> {
     let now = tx.now()?;
     let ids: Vec<String> = awards.iter().map(|(_, award)| award.0.to_string()).collect();
-    let keys: Vec<Taken<'_>> = awards
-        .iter()
-        .zip(&ids)
-        .map(|((learner, _), id)| Taken {
-            learner_id: learner.0,
-            id,
-            recipient: "",
-        })
-        .collect();
     let lock = match tx.conn {
         AnyConnection::Postgres(_) => "FOR UPDATE OF award SKIP LOCKED",
         AnyConnection::Sqlite(_) => "",
     };
-    let rows: Vec<DueRow> = sql_query(format!(
-        "/* awards::these */ WITH d AS (SELECT award.* FROM {} JOIN award ON award.learner_id = x.learner_id \
-         AND award.id = x.id WHERE award.state = 'pending' AND NOT award.posted {lock}) {WHOLE} \
-         WHERE l.retired_at IS NULL AND coalesce(d.recipient, l.email) IS NOT NULL",
-        unfold::rows(tx.conn, "$1", TAKEN),
-    ))
-    .bind::<Text, _>(unfold::json(&keys))
-    .prepared()
-    .load(tx.conn)?;
+    let rows: Vec<DueRow> = Statement::<Untyped>::new(
+        "/* awards::these */ WITH d AS (SELECT award.* FROM",
+        vec![
+            (
+                "learner_id",
+                Column::BigInts(awards.iter().map(|(learner, _)| learner.0).collect()),
+            ),
+            ("id", Column::Texts(ids.iter().map(|id| Some(id.as_str())).collect())),
+        ],
+        format!(
+            "CROSS JOIN award WHERE award.learner_id = x.learner_id AND award.id = x.id AND award.state = 'pending' \
+             AND NOT award.posted {lock}) {WHOLE} WHERE l.retired_at IS NULL AND coalesce(d.recipient, l.email) IS NOT NULL"
+        ),
+    )
+    .load(tx)?;
     let mut these: Vec<ClaimedAward> = rows
         .into_iter()
         .map(|row| claimed(row, now))
@@ -87,16 +88,12 @@ pub(in crate::store::awards) fn due_and_held(
 
 /// Holds the rows of those of these learners that no other transaction holds: nobody is waited for, so in any order.
 fn hold(tx: &mut Tx<'_>, learners: &[i64]) -> Result<HashSet<i64>, StoreError> {
-    let lock = match tx.conn {
-        AnyConnection::Postgres(_) => "FOR NO KEY UPDATE SKIP LOCKED",
-        AnyConnection::Sqlite(_) => "",
-    };
-    let held: Vec<LearnerRow> = sql_query(format!(
-        "/* awards::issue_due */ SELECT learner_id FROM learner WHERE learner_id IN {} {lock}",
-        unfold::integers(tx.conn, "$1"),
-    ))
-    .bind::<Text, _>(unfold::json(learners))
-    .prepared()
-    .load(tx.conn)?;
-    Ok(held.into_iter().map(|row| row.learner_id).collect())
+    let held: Vec<i64> = Statement::<BigInt>::new(
+        "/* awards::issue_due */ SELECT l.learner_id FROM",
+        vec![("learner_id", Column::BigInts(learners.to_vec()))],
+        "CROSS JOIN learner l WHERE l.learner_id = x.learner_id",
+    )
+    .on_postgres(" FOR NO KEY UPDATE OF l SKIP LOCKED")
+    .load(tx)?;
+    Ok(held.into_iter().collect())
 }
