@@ -155,7 +155,7 @@ pub(super) fn inserting<'a>(rows: &'a [NewRow<'_>]) -> Statement<'a> {
             ("id", texts(|one| &one.id)),
             (
                 "badge_class_id",
-                Column::Integers(all().map(|one| one.badge_class.0).collect()),
+                Column::Integers(all().map(|one| Some(one.badge_class.0)).collect()),
             ),
             ("backend", texts(|one| &one.backend)),
             ("backend_id", optional(|one| one.backend_id.as_deref())),

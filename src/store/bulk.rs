@@ -23,7 +23,7 @@ use super::{AnyConnection, StoreError, Tx};
 /// The values of one column.
 pub(super) enum Column<'a> {
     BigInts(Vec<i64>),
-    Integers(Vec<i32>),
+    Integers(Vec<Option<i32>>),
     Bools(Vec<Option<bool>>),
     Texts(Vec<Option<&'a str>>),
     Times(Vec<Option<NaiveDateTime>>),
@@ -241,7 +241,7 @@ where
         let kind = <Pg as HasSqlType<ST>>::metadata(out.metadata_lookup()).oid()?;
         let bytes = match self {
             Self::BigInts(values) => array(kind, values, |value| Some(value.to_be_bytes())),
-            Self::Integers(values) => array(kind, values, |value| Some(value.to_be_bytes())),
+            Self::Integers(values) => array(kind, values, |value| value.map(i32::to_be_bytes)),
             Self::Bools(values) => array(kind, values, |value| value.map(|value| [u8::from(value)])),
             Self::Texts(values) => array(kind, values, |value| *value),
             Self::Times(values) => array(kind, values, |value| value.map(|time| micros(time).to_be_bytes())),

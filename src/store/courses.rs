@@ -147,7 +147,7 @@ pub fn update(tx: &mut Tx<'_>, courses: &[Course]) -> Result<(), StoreError> {
     };
     let event = |value: fn(&Course) -> Option<&str>| Column::Texts(courses.iter().map(value).collect());
     let columns = vec![
-        ("id", Column::Integers(courses.iter().map(|c| c.id.0).collect())),
+        ("id", Column::Integers(courses.iter().map(|c| Some(c.id.0)).collect())),
         ("display_name", event(|c| Some(&c.display_name))),
         ("starts_at", time(|c| c.start)),
         ("ends_at", time(|c| c.end)),

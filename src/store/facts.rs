@@ -65,7 +65,7 @@ pub fn read(tx: &mut Tx<'_>, pairs: &[Pair]) -> Result<Vec<(Pair, CourseFacts)>,
             ),
             (
                 "course_id",
-                Column::Integers(pairs.iter().map(|pair| pair.1.0).collect()),
+                Column::Integers(pairs.iter().map(|pair| Some(pair.1.0)).collect()),
             ),
         ],
         "CROSS JOIN learner_course f WHERE f.learner_id = x.learner_id AND f.course_id = x.course_id",
@@ -180,7 +180,7 @@ fn columns<'a>(facts: &[(Pair, &'a CourseFacts)]) -> Vec<(&'static str, Column<'
         ),
         (
             "course_id",
-            Column::Integers(facts.iter().map(|(pair, _)| pair.1.0).collect()),
+            Column::Integers(facts.iter().map(|(pair, _)| Some(pair.1.0)).collect()),
         ),
         (
             "enrolled",

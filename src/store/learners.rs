@@ -251,11 +251,11 @@ fn columns<'a>(learners: &[&'a Learner]) -> Vec<(&'static str, Column<'a>)> {
     }
     columns.push((
         "enrolled",
-        Column::Integers(learners.iter().map(|l| l.progress.enrolled).collect()),
+        Column::Integers(learners.iter().map(|l| Some(l.progress.enrolled)).collect()),
     ));
     columns.push((
         "completed",
-        Column::Integers(learners.iter().map(|l| l.progress.completed).collect()),
+        Column::Integers(learners.iter().map(|l| Some(l.progress.completed)).collect()),
     ));
     columns.push((
         "retired_at",

@@ -58,7 +58,7 @@ pub(super) fn columns(last: &[NextOffset]) -> Vec<(&'static str, Column<'_>)> {
         ),
         (
             "record_partition",
-            Column::Integers(last.iter().map(|p| p.partition).collect()),
+            Column::Integers(last.iter().map(|p| Some(p.partition)).collect()),
         ),
         ("next_offset", Column::BigInts(last.iter().map(|p| p.offset).collect())),
     ]

@@ -228,7 +228,7 @@ fn fenced<'a>(tx: &mut Tx<'_>, now: NaiveDateTime, rows: &[StepRow<'a>]) -> Resu
             ),
             (
                 "uncounted",
-                Column::Integers(rows.iter().map(|row| row.uncounted).collect()),
+                Column::Integers(rows.iter().map(|row| Some(row.uncounted)).collect()),
             ),
             ("error", texts(|row| row.error)),
             ("moved_at", Column::Times(vec![Some(now); rows.len()])),

@@ -1,6 +1,4 @@
 //! Awards: decisions on their way to an assertion. The states and what leads from one to another: [`AwardState`].
-//!
-//! Rows that a statement takes in bulk travel as one JSON text, which both databases unfold.
 
 mod at_once;
 mod by_hand;
@@ -14,7 +12,7 @@ mod tests;
 
 use std::collections::HashSet;
 
-use chrono::TimeDelta;
+use chrono::{NaiveDateTime, TimeDelta};
 use diesel::{
     QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Text, Timestamp},
@@ -29,7 +27,11 @@ pub use complete::{Completed, Step, apply_steps, complete};
 pub(super) use overview::age_seconds;
 pub use overview::{AwardRow, count_published, counts_by_open_state, get, oldest_pending_age};
 
-use super::{StoreError, Tx, losses, prepared::Prepare, unfold};
+use super::{
+    StoreError, Tx,
+    bulk::{Column, Statement},
+    losses, unfold,
+};
 use crate::domain::{
     LearnerId,
     award::{AwardId, AwardState, Decision},
@@ -96,31 +98,71 @@ pub fn insert_decisions(tx: &mut Tx<'_>, decisions: &[Decision]) -> Result<Vec<D
     let mut keyed: Vec<(AwardKey, &Decision)> = decisions.iter().map(|decision| (key_of(decision), decision)).collect();
     keyed.sort_by_key(|((learner, id), _)| (*learner, id.0));
     keyed.dedup_by_key(|(key, _)| *key);
-    let rows: Vec<NewAward<'_>> = keyed.iter().map(|(key, decision)| new_award(*key, decision)).collect();
-    let sql = format!(
+    let ids: Vec<String> = keyed.iter().map(|((_, id), _)| id.0.to_string()).collect();
+    let now = tx.now()?;
+    let inserted: Vec<(i64, String)> = Statement::<(BigInt, Text)>::new(
         "/* awards::insert_decisions */ INSERT INTO award \
          (learner_id, id, badge_class_id, idempotency_key, rule, by_backfill, threshold, rule_count, \
           configuration_id, event_id, event_time, evidence_url, state, next_attempt_at, created_at, updated_at) \
-         SELECT x.*, 'pending', $1, $1, $1 FROM {} WHERE true ORDER BY x.learner_id, x.id \
-         ON CONFLICT DO NOTHING RETURNING learner_id, id",
-        unfold::rows(tx.conn, "$2", NEW_AWARD),
-    );
-    let now = tx.now()?;
-    let mut taken: HashSet<AwardKey> = sql_query(sql)
-        .bind::<Timestamp, _>(now)
-        .bind::<Text, _>(unfold::json(&rows))
-        .prepared()
-        .load::<KeyRow>(tx.conn)?
-        .into_iter()
-        .map(KeyRow::key)
-        .collect::<Result<_, _>>()?;
-    let known = keyed.iter().zip(&rows).filter(|((key, _), _)| !taken.contains(key));
-    let known: Vec<&NewAward<'_>> = known.map(|(_, row)| row).collect();
+         SELECT x.learner_id, x.id, x.badge_class_id, x.idempotency_key, x.rule, x.by_backfill, x.threshold, x.rule_count, \
+         x.configuration_id, x.event_id, x.event_time, x.evidence_url, 'pending', x.now, x.now, x.now FROM",
+        columns(&keyed, &ids, now),
+        "WHERE true ORDER BY x.learner_id, x.id ON CONFLICT DO NOTHING RETURNING learner_id, id",
+    )
+    .load(tx)?;
+    let inserted = inserted
+        .iter()
+        .map(|(learner, id)| Ok((LearnerId(*learner), award_id(id)?)));
+    let mut taken: HashSet<AwardKey> = inserted.collect::<Result<_, StoreError>>()?;
+    let known = keyed.iter().filter(|(key, _)| !taken.contains(key));
+    let known: Vec<NewAward<'_>> = known.map(|(key, decision)| new_award(*key, decision)).collect();
     if !known.is_empty() {
         taken.extend(losses::regain(tx, &unfold::json(&known))?);
     }
     let new = keyed.into_iter().filter(|(key, _)| taken.contains(key));
     Ok(new.map(|(_, decision)| decision.clone()).collect())
+}
+
+/// The columns of these decisions, which have these ids.
+fn columns<'a>(
+    keyed: &[(AwardKey, &'a Decision)],
+    ids: &'a [String],
+    now: NaiveDateTime,
+) -> Vec<(&'static str, Column<'a>)> {
+    let all = || keyed.iter().map(|(_, decision)| *decision);
+    let texts = |text: fn(&'a Decision) -> Option<&'a str>| Column::Texts(all().map(text).collect());
+    let integers = |integer: fn(&Decision) -> Option<i32>| Column::Integers(all().map(integer).collect());
+    vec![
+        (
+            "learner_id",
+            Column::BigInts(all().map(|decision| decision.learner.0).collect()),
+        ),
+        ("id", Column::Texts(ids.iter().map(|id| Some(id.as_str())).collect())),
+        ("badge_class_id", integers(|decision| Some(decision.badge_class.0))),
+        ("idempotency_key", texts(|decision| Some(&decision.idempotency_key))),
+        ("rule", texts(|decision| Some(decision.reason.rule.as_str()))),
+        (
+            "by_backfill",
+            Column::Bools(all().map(|decision| Some(decision.reason.by_backfill)).collect()),
+        ),
+        ("threshold", integers(|decision| decision.reason.threshold)),
+        ("rule_count", integers(|decision| decision.reason.count)),
+        (
+            "configuration_id",
+            integers(|decision| decision.reason.configuration_id),
+        ),
+        ("event_id", texts(|decision| decision.reason.event_id.as_deref())),
+        (
+            "event_time",
+            Column::Times(
+                all()
+                    .map(|decision| Some(decision.reason.event_time?.naive_utc()))
+                    .collect(),
+            ),
+        ),
+        ("evidence_url", texts(|decision| decision.evidence_url.as_deref())),
+        ("now", Column::Times(vec![Some(now); ids.len()])),
+    ]
 }
 
 /// Lets the awards of these learners go on that wait for an e-mail address; returns how many.
