@@ -16,7 +16,7 @@ use diesel::{
     sql_types::{Array, BigInt, Bool, HasSqlType, Integer, Text, Timestamp},
     sqlite::Sqlite,
 };
-use serde_json::Value;
+use serde::{Serialize, Serializer};
 
 use super::{AnyConnection, StoreError, Tx};
 
@@ -286,10 +286,50 @@ fn micros(time: NaiveDateTime) -> i64 {
 /// A JSON array of rows, each an array in the order of the columns.
 fn json(columns: &[(&'static str, Column<'_>)]) -> String {
     let count = columns.first().map_or(0, |(_, column)| len(column));
-    let rows: Vec<Value> = (0..count)
-        .map(|row| columns.iter().map(|(_, column)| value(column, row)).collect())
-        .collect();
-    Value::from(rows).to_string()
+    let rows = Rows((0..count).map(|row| Row { columns, row }));
+    serde_json::to_string(&rows).expect("numbers and texts are JSON")
+}
+
+/// Written as they come: all of them as values first would take several times their memory.
+struct Rows<I>(I);
+
+struct Row<'a> {
+    columns: &'a [(&'static str, Column<'a>)],
+    row: usize,
+}
+
+struct Value<'a> {
+    column: &'a Column<'a>,
+    row: usize,
+}
+
+impl<'a, I: Iterator<Item = Row<'a>> + Clone> Serialize for Rows<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone())
+    }
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { columns, row } = *self;
+        serializer.collect_seq(columns.iter().map(|(_, column)| Value { column, row }))
+    }
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.column {
+            Column::BigInts(values) => values[self.row].serialize(serializer),
+            Column::Integers(values) => values[self.row].serialize(serializer),
+            Column::Bools(values) => values[self.row].serialize(serializer),
+            Column::Texts(values) => values[self.row].serialize(serializer),
+            // As diesel writes times to SQLite.
+            Column::Times(values) => match values[self.row] {
+                Some(time) => serializer.collect_str(&time.format("%F %T%.f")),
+                None => serializer.serialize_none(),
+            },
+        }
+    }
 }
 
 fn len(column: &Column<'_>) -> usize {
@@ -299,16 +339,5 @@ fn len(column: &Column<'_>) -> usize {
         Column::Bools(values) => values.len(),
         Column::Texts(values) => values.len(),
         Column::Times(values) => values.len(),
-    }
-}
-
-fn value(column: &Column<'_>, row: usize) -> Value {
-    match column {
-        Column::BigInts(values) => values[row].into(),
-        Column::Integers(values) => values[row].into(),
-        Column::Bools(values) => values[row].into(),
-        Column::Texts(values) => values[row].into(),
-        // As diesel writes times to SQLite.
-        Column::Times(values) => values[row].map(|time| time.format("%F %T%.f").to_string()).into(),
     }
 }
