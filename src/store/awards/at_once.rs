@@ -87,7 +87,8 @@ pub struct IssuedDue {
 }
 
 /// Issues up to `limit` awards that are due, as [`issue_at_once`] does, without a claim. Those that cannot be issued so,
-/// that may have been asked for before, or whose learner another transaction holds, are left to [`super::claim`].
+/// that may have been asked for before, or whose learner another transaction holds, are left to [`super::claim`]. `lease` as in
+/// [`issue_at_once`].
 pub fn issue_due(
     tx: &mut Tx<'_>,
     limit: usize,
