@@ -176,6 +176,20 @@ impl<'a, L> Compound<'a, L> {
     }
 }
 
+/// A query of a number that takes nothing. Diesel's own SQL literal would have the whole statement prepared anew each time.
+pub(super) struct Number(pub(super) &'static str);
+
+impl Query for Number {
+    type SqlType = BigInt;
+}
+
+impl QueryFragment<Pg> for Number {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.0);
+        Ok(())
+    }
+}
+
 impl<L> QueryId for Compound<'_, L> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;

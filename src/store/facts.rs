@@ -3,14 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDateTime;
-use diesel::{
-    dsl::sql,
-    sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp},
-};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp};
 
 use super::{
     AnyConnection, StoreError, Tx,
-    bulk::{Column, Compound, Statement},
+    bulk::{Column, Compound, Number, Statement},
     courses::{CourseId, stamp},
     learners::{self, Learner},
 };
@@ -129,7 +126,7 @@ pub fn write(tx: &mut Tx<'_>, changes: &Changes<'_>) -> Result<(), StoreError> {
                 true => "SELECT 0::bigint",
                 false => "SELECT count(*) FROM l",
             };
-            let made: Vec<i64> = Compound::new(parts, sql::<BigInt>(last)).load(conn)?;
+            let made: Vec<i64> = Compound::new(parts, Number(last)).load(conn)?;
             match made.first().map(|made| usize::try_from(*made)) == Some(Ok(new_learners.len())) {
                 true => Ok(()),
                 false => Err(learners::MADE_BY_OTHERS),

@@ -9,6 +9,7 @@ use diesel::{
 
 use super::support::{activate, enrollment, item, writer};
 use crate::{
+    clock::SystemClock,
     ingest::{Batch, Item, Settings},
     store::{
         Store,
@@ -69,6 +70,37 @@ fn a_batch_is_one_commit_with_all_its_awards() {
     let outcome = writer.apply(&enrolments(4..204)).expect("applied");
     assert_eq!(outcome.to_announce, 200);
     assert_eq!(commits(&store) - looks[1], look + 1);
+}
+
+#[test]
+fn a_connection_prepares_the_statements_of_a_batch_once() {
+    let Some(database) = postgres() else { return };
+    activate(&database, "1,one", "", "");
+    let settings = Settings {
+        award: true,
+        issue_at_once: Some(Arc::new(|award| Some(awards_testing::completed(award)))),
+        ..Settings::default()
+    };
+    let store = database.another(Arc::new(SystemClock), 1);
+    let mut writer = Batch::new(Arc::clone(&store), Arc::default(), settings);
+    writer.apply(&enrolments(1..4)).expect("applied");
+    writer.apply(&enrolments(3..9)).expect("applied");
+    let kept = lines(&store, "SELECT statement AS line FROM pg_prepared_statements").join("\n");
+    for name in [
+        "event_badges::standing",
+        "learners::hold",
+        "facts::read",
+        "facts::insert",
+        "awards::insert_decisions",
+        "awards::these",
+        "awards::issue_at_once",
+        "positions::store",
+    ] {
+        assert!(
+            kept.contains(name),
+            "{name} is prepared anew each time; kept are:\n{kept}"
+        );
+    }
 }
 
 #[test]
